@@ -1,0 +1,1 @@
+"""Recommenders that learn from logs; they see the lab's seam only, never the hidden truth."""

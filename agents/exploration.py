@@ -1,0 +1,135 @@
+"""Epsilon-greedy: now and then a slot shows a random item, and how likely each slate was is known exactly."""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from agents.eligible import EligibleItems, can_stand, draw_unplaced, eligible_items
+from agents.wrapper import Wrapper
+from recsim_lab.policy import Observation, Probabilities, Recommendation
+from recsim_lab.streams import Draws, draws_of
+
+A = np.ndarray
+
+_EXPLORE, _PICK = 0, 1
+RANDOM = "random"
+"""The source of explored slots."""
+
+
+@final
+@dataclass(eq=False)
+class EpsilonGreedy(Wrapper):
+    """Fills the slate slot by slot: with probability `epsilon` an eligible item drawn uniformly from those not yet
+    placed, else the best item of the inner policy's slate that is not yet placed.
+
+    Propensities are exact where the inner policy is certain of its slate (its own propensities are 1), NaN where
+    it is not. Explored items know only the rules of the request: put `RepeatRules` around this, not inside.
+    """
+
+    epsilon: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.epsilon <= 1:
+            raise ValueError(f"epsilon must be in [0, 1], got {self.epsilon}")
+
+    @property
+    def name(self) -> str:
+        joint = "," if ":" in self.policy.name else ":"
+        return f"{self.policy.name}{joint}epsilon={self.epsilon:g}"
+
+    def recommend(self, observation: Observation, num_slots: int, draws: Draws) -> Recommendation:
+        inner = self.policy.recommend(observation, num_slots, draws.fork("inner"))
+        eligible = eligible_items(observation, num_slots)
+        explore = draws.uniform(_EXPLORE, num_slots) < self.epsilon
+        pick = draws.uniform(_PICK, num_slots)
+
+        rows = np.arange(len(observation))
+        inner_number = eligible.number(inner.items)
+        inner_placed = np.zeros(inner.items.shape, bool)
+        number = np.empty(inner.items.shape, np.int64)
+        greedy = np.empty_like(number)
+        for slot in range(num_slots):
+            greedy[:, slot] = np.argmin(inner_placed, axis=1)
+            number[:, slot] = np.where(
+                explore[:, slot],
+                draw_unplaced(pick[:, slot], eligible.num, number[:, :slot]),
+                inner_number[rows, greedy[:, slot]],
+            )
+            inner_placed |= inner_number == number[:, slot, None]
+
+        items = np.stack([eligible.item(number[:, slot]) for slot in range(num_slots)], axis=1)
+        sources = tuple(dict.fromkeys((RANDOM, *inner.sources)))
+        of_inner = np.array([sources.index(name) for name in inner.sources], np.int16)
+        source = np.where(explore, 0, of_inner[np.take_along_axis(inner.source, greedy, axis=1)]).astype(np.int16)
+        chances = self._chances(eligible, inner, items)
+        return Recommendation(items, chances.marginal, chances.prefix, chances.error, source, sources)
+
+    def probabilities(self, observation: Observation, slates: Int[A, "rows slots"]) -> Probabilities:
+        # A policy that is certain of its slate pays no heed to the draws; one that is not says so.
+        num_slots = slates.shape[1]
+        inner = self.policy.recommend(observation, num_slots, draws_of(0, observation.user))
+        return self._chances(eligible_items(observation, num_slots), inner, slates)
+
+    def _chances(
+        self, eligible: EligibleItems, inner: Recommendation, slates: Int[A, "rows slots"]
+    ) -> Probabilities:
+        number = eligible.number(slates)
+        place = places(inner.items, slates)
+        possible = np.where(number >= 0, 1.0, 0.0)
+        marginal = possible * marginal_probability(place, eligible.num, self.epsilon)
+        prefix = prefix_probability(place, eligible.num, self.epsilon) * np.cumprod(can_stand(number), axis=1)
+        unknown = ~(inner.prefix_propensity == 1).all(axis=1)
+        marginal[unknown], prefix[unknown] = np.nan, np.nan
+        return Probabilities(
+            marginal.astype(np.float32), prefix.astype(np.float32), np.where(number >= 0, 0, 0).astype(np.float32)
+        )
+
+
+def places(greedy: Int[A, "rows slots"], slates: Int[A, "rows slots"]) -> Int[A, "rows slots"]:
+    """Where each item of the slates stands in the greedy slate; `slots` if it does not."""
+    same = slates[:, :, None] == greedy[:, None, :]
+    return np.where(same.any(axis=2), same.argmax(axis=2), slates.shape[1])
+
+
+def marginal_probability(
+    place: Int[A, "rows slots"], num_eligible: Int[A, " rows"], epsilon: float
+) -> Float[A, "rows slots"]:
+    """The probability that each slot holds its item, which stands at `place` of the greedy slate.
+
+    Followed item by item: as long as it is not placed, all that matters is how many of the items before it in the
+    greedy slate are not placed either. With n - k items left for slot k and m of them before ours, exploring
+    places ours with probability 1/(n - k) and one of those before with m/(n - k); greed places one of those
+    before, or ours if there is none.
+    """
+    num_rows, num_slots = place.shape
+    marginal = np.empty(place.shape)
+    # chance[:, item, d]: the item of this slot is not placed yet, and d of those before it are.
+    chance = np.zeros((num_rows, num_slots, num_slots + 1))
+    chance[:, :, 0] = 1.0
+    for slot in range(num_slots):
+        explored = epsilon / (num_eligible - slot)[:, None, None]
+        before = np.maximum(place[:, slot:, None] - np.arange(slot + 1), 0)
+        placed = explored + (1 - epsilon) * (before == 0)
+        fewer = explored * before + (1 - epsilon) * (before > 0)
+        now = chance[:, slot:, : slot + 1]
+        marginal[:, slot] = (now[:, 0] * placed[:, 0]).sum(axis=1)
+        moved = now * fewer
+        now *= 1 - placed - fewer
+        chance[:, slot:, 1 : slot + 2] += moved
+    return marginal
+
+
+def prefix_probability(
+    place: Int[A, "rows slots"], num_eligible: Int[A, " rows"], epsilon: float
+) -> Float[A, "rows slots"]:
+    """The probability of slots 0 to k together, for distinct eligible items that stand at `place` of the greedy
+    slate: the product of epsilon/(n - k) + (1 - epsilon) [the item is the best not yet placed]."""
+    num_slots = place.shape[1]
+    taken = place[:, :, None] == np.arange(num_slots)
+    before = np.zeros_like(taken)
+    np.logical_or.accumulate(taken[:, :-1], axis=1, out=before[:, 1:])
+    best = np.argmin(before, axis=2)
+    explored = epsilon / (num_eligible[:, None] - np.arange(num_slots))
+    return np.cumprod(explored + (1 - epsilon) * (place == best), axis=1)

@@ -1,0 +1,269 @@
+"""The seam between the lab and recommenders: what a policy sees, what it answers, and what an agent learns from."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from recsim_lab.streams import Draws
+
+if TYPE_CHECKING:
+    from recsim_lab.interaction_log import InteractionLog
+
+A = np.ndarray
+TICKS_PER_DAY = 1440
+"""Time is counted in ticks of one minute."""
+NEVER = np.int64(2**62)
+"""The tick of what does not happen: an item that is not withdrawn, a user who does not return."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One public feature: `categorical` (codes below `cardinality`), `numeric`, or `multi` (a row of booleans)."""
+
+    name: str
+    kind: Literal["categorical", "numeric", "multi"]
+    cardinality: int = 0
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """The public features of users and items, and when each item is on offer.
+
+    Columns are arrays with a leading axis of users or items: integer codes for categorical fields, float32 for
+    numeric ones, booleans `[items, cardinality]` for multi-valued ones. `release` and `withdrawal` are ticks: an
+    item is on offer at ticks `release <= tick < withdrawal`.
+    """
+
+    user_fields: tuple[Field, ...]
+    item_fields: tuple[Field, ...]
+    users: Mapping[str, A]
+    items: Mapping[str, A]
+    release: Int[A, " items"]
+    withdrawal: Int[A, " items"]
+    titles: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for side, fields, columns in (
+            ("user", self.user_fields, self.users),
+            ("item", self.item_fields, self.items),
+        ):
+            if {f.name for f in fields} != set(columns):
+                raise ValueError(
+                    f"{side} columns must be those of the declared fields {sorted(f.name for f in fields)}, "
+                    f"got {sorted(columns)}"
+                )
+
+    @property
+    def num_items(self) -> int:
+        return len(self.release)
+
+    def on_offer(self, tick: Int[A, " rows"]) -> Bool[A, "rows items"]:
+        """Whether each item can be shown at each tick. Requests of one tick share one row of memory."""
+        if len(tick) > 1 and (tick == tick[0]).all():
+            return np.broadcast_to(self.on_offer(tick[:1]), (len(tick), self.num_items))
+        return (self.release <= tick[:, None]) & (tick[:, None] < self.withdrawal)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """All that a recommender may see of a batch of requests, one row per request.
+
+    `user` is the row of the user in the feature table; `session` counts the user's visits, `step` the slates
+    shown before in this visit; `tick` is in minutes. `clicked` holds the items clicked before, newest last,
+    padded with -1 on the left, `clicked_tick` when; `shown` the items shown before in this session, in order,
+    padded with -1 on the right (in very long sessions the oldest slates drop out). `blocked` lists items that
+    business rules forbid for the request, padded with -1.
+    """
+
+    user: Int[A, " rows"]
+    session: Int[A, " rows"]
+    step: Int[A, " rows"]
+    tick: Int[A, " rows"]
+    device: Int[A, " rows"]
+    clicked: Int[A, "rows history"]
+    clicked_tick: Int[A, "rows history"]
+    shown: Int[A, "rows shown"]
+    features: FeatureTable
+    blocked: Int[A, "rows blocked"]
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    @property
+    def hour(self) -> Int[A, " rows"]:
+        """Hour of the day, 0 to 23."""
+        return (self.tick % TICKS_PER_DAY) // 60
+
+    def eligible(self) -> Bool[A, "rows items"]:
+        """Whether each item may be shown: on offer at the tick, and not blocked by a rule."""
+        allowed = self.features.on_offer(self.tick)
+        if self.blocked.shape[1] == 0:
+            return allowed
+        # One spare column takes the padding.
+        padded = np.zeros((len(self), self.features.num_items + 1), bool)
+        padded[:, :-1] = allowed
+        padded[np.arange(len(self))[:, None], self.blocked] = False
+        return padded[:, :-1]
+
+    def block(self, items: Int[A, "rows more"]) -> "Observation":
+        """The same requests with more items forbidden (-1 forbids nothing)."""
+        return replace(self, blocked=np.concatenate([self.blocked, items.astype(np.int32)], axis=1))
+
+    def take(self, rows: Int[A, " taken"] | slice) -> "Observation":
+        """Some of the requests."""
+        arrays = {name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return replace(self, **arrays)
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The slates a policy answers with, and how likely it was to answer so.
+
+    `propensity[r, k]` is the marginal probability that this item stands in slot k; `prefix_propensity[r, k]` the
+    probability that slots 0 to k hold exactly these items. Both are 1 for a deterministic policy and NaN where
+    they cannot be had. `propensity_error` is the standard error of Monte Carlo estimates (0: exact). `source`
+    says which of the policies named in `sources` supplied the slot.
+    """
+
+    items: Int[A, "rows slots"]
+    propensity: Float[A, "rows slots"]
+    prefix_propensity: Float[A, "rows slots"]
+    propensity_error: Float[A, "rows slots"]
+    source: Int[A, "rows slots"]
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """How likely a policy is to show given slates: as in `Recommendation`, for slates that others showed."""
+
+    marginal: Float[A, "rows slots"]
+    prefix: Float[A, "rows slots"]
+    error: Float[A, "rows slots"]
+
+
+class Policy(ABC):
+    """Answers requests with slates of distinct eligible items."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What the log calls this policy as the source of a slot."""
+
+    @abstractmethod
+    def recommend(self, observation: Observation, num_slots: int, draws: Draws) -> Recommendation:
+        """A slate for each request; `draws` is the only source of randomness.
+
+        Raises:
+            ValueError: if a request has fewer than `num_slots` eligible items.
+        """
+
+    @abstractmethod
+    def probabilities(self, observation: Observation, slates: Int[A, "rows slots"]) -> Probabilities:
+        """How likely this policy is to answer the requests with `slates`."""
+
+
+class Scorer(Policy):
+    """A deterministic policy that shows the items of highest score."""
+
+    @abstractmethod
+    def scores(
+        self, observation: Observation, items: Int[A, "rows candidates"] | None = None
+    ) -> Float[A, "rows candidates"]:
+        """A finite score for each request and each of its candidates (None: the whole catalogue), higher is
+        better."""
+
+    def recommend(self, observation: Observation, num_slots: int, draws: Draws) -> Recommendation:
+        scores = self.scores(observation)
+        return deterministic(top_items(scores, observation.eligible(), num_slots), self.name)
+
+    def probabilities(self, observation: Observation, slates: Int[A, "rows slots"]) -> Probabilities:
+        best = top_items(self.scores(observation), observation.eligible(), slates.shape[1])
+        return certain(best, slates)
+
+
+class Agent(Policy):
+    """A policy that learns from a log, and whose state can be kept."""
+
+    @abstractmethod
+    def learn(self, log: "InteractionLog") -> None:
+        """Learn from the log; called again with a newer log, go on from what is known or start anew."""
+
+    @abstractmethod
+    def save(self, path: Path) -> None:
+        """Write all that `load` needs to go on exactly from here, as one file that appears whole."""
+
+    @abstractmethod
+    def load(self, path: Path) -> None:
+        """Take over a saved state; the agent must have been made with the same parameters."""
+
+
+def top_items(scores: Float[A, "rows items"], eligible: Bool[A, "rows items"], num_slots: int) -> Int[A, "rows slots"]:
+    """The eligible items of highest score, best first; equal scores in order of the item.
+
+    Raises:
+        ValueError: if scores contain NaN, or a request has fewer than `num_slots` eligible items.
+    """
+    check_slots(eligible, num_slots)
+    masked = np.where(eligible, scores, -np.inf)
+    if np.isnan(masked).any():
+        row, item = np.argwhere(np.isnan(masked))[0]
+        raise ValueError(f"scores must not be NaN, got NaN for row {row}, item {item}")
+    if num_slots == 0:
+        return np.zeros((len(scores), 0), np.int32)
+    num_items = masked.shape[1]
+    threshold = np.partition(masked, num_items - num_slots, axis=1)[:, num_items - num_slots, None]
+    # Those above the threshold are in; of those equal to it, the first few by item.
+    above, ties = masked > threshold, masked == threshold
+    room = num_slots - above.sum(axis=1, keepdims=True)
+    crowded = ties.sum(axis=1) > room[:, 0]
+    if crowded.any():
+        ties[crowded] &= np.cumsum(ties[crowded], axis=1) <= room[crowded]
+    items = np.nonzero(above | ties)[1].reshape(len(scores), num_slots)
+    order = np.argsort(-np.take_along_axis(masked, items, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(items, order, axis=1).astype(np.int32)
+
+
+def gather(scores: Float[A, "rows items"], items: Int[A, "rows candidates"] | None) -> Float[A, "rows candidates"]:
+    """The scores of the candidates out of those of the whole catalogue."""
+    return scores if items is None else np.take_along_axis(scores, items.astype(np.int64), axis=1)
+
+
+def check_slots(eligible: Bool[A, "rows items"], num_slots: int) -> None:
+    """Raise ValueError where a request has fewer eligible items than slots."""
+    if len(eligible) and (fewest := int(eligible.sum(axis=1).min())) < num_slots:
+        raise ValueError(
+            f"num_slots must be at most the number of eligible items: asked for {num_slots}, "
+            f"a request has {fewest} of {eligible.shape[1]}"
+        )
+
+
+def deterministic(items: Int[A, "rows slots"], name: str) -> Recommendation:
+    """The recommendation of a policy that could have shown nothing else."""
+    ones = np.ones(items.shape, np.float32)
+    return Recommendation(
+        items.astype(np.int32), ones, ones, np.zeros_like(ones), np.zeros(items.shape, np.int16), (name,)
+    )
+
+
+def certain(chosen: Int[A, "rows slots"], slates: Int[A, "rows slots"]) -> Probabilities:
+    """Probabilities of `slates` under a policy that shows `chosen` with certainty."""
+    same = chosen == slates
+    prefix = np.logical_and.accumulate(same, axis=1)
+    return Probabilities(same.astype(np.float32), prefix.astype(np.float32), np.zeros(same.shape, np.float32))
+
+
+def check_slates(items: Int[A, "rows slots"], num_items: int, name: str) -> None:
+    """Raise ValueError where a policy repeats an item in a slate or names one that does not exist."""
+    if items.size and (items.min() < 0 or items.max() >= num_items):
+        raise ValueError(f"items of policy {name!r} must be in [0, {num_items}), got {items.min()} to {items.max()}")
+    ordered = np.sort(items, axis=1)
+    repeated = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+    if repeated.any():
+        row = int(np.argmax(repeated))
+        raise ValueError(f"items of a slate must be distinct, policy {name!r} gave {items[row].tolist()}")

@@ -1,0 +1,65 @@
+"""How metrics, protocols and agents are called in front of people."""
+
+from collections.abc import Sequence
+
+from recsim_lab.evaluation.agreement import LOWER_IS_BETTER_OFFLINE, LOWER_IS_BETTER_ONLINE
+
+_ACRONYMS = frozenset({"auc", "dcg", "hr", "ips", "map", "mrr", "ndcg", "rmse", "snips"})
+_UNITS = {
+    "dwell_minutes": "dwell, minutes",
+    "return_days": "days until return",
+    "session_length": "session length, slates",
+}
+
+
+def metric_name(metric: str) -> str:
+    """`ndcg@10` as `NDCG@10`, `clicks_per_slate` as `clicks per slate`."""
+    if metric in _UNITS:
+        return _UNITS[metric]
+    stem, at, cutoff = metric.partition("@")
+    words = [word.upper() if word in _ACRONYMS else word for word in stem.split("_")]
+    return " ".join(words) + at + cutoff
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a smaller value of this metric (its cut-off does not matter) is the better one."""
+    return metric.partition("@")[0] in LOWER_IS_BETTER_OFFLINE | LOWER_IS_BETTER_ONLINE
+
+
+def protocol_name(protocol: str) -> str:
+    """`leave-last-out-full` as `leave last out, full`: how the log is split, then what is ranked."""
+    split, _, candidates = protocol.rpartition("-")
+    return ", ".join(part.replace("-", " ").replace("_", " ") for part in (split, candidates) if part)
+
+
+def column_name(column: str) -> str:
+    """A column of a table of scores in words; other columns stay as they are."""
+    if column.startswith("online/"):
+        return metric_name(column.removeprefix("online/"))
+    if column.startswith("offline/") and column.count("/") > 1:
+        protocol, metric = split_offline_column(column)
+        return f"{metric_name(metric)} · {protocol_name(protocol)}"
+    return column
+
+
+def split_offline_column(column: str) -> tuple[str, str]:
+    """Protocol and metric of a column `offline/<protocol>/<metric>`; any other name raises ValueError."""
+    prefix, _, rest = column.partition("/")
+    protocol, _, metric = rest.rpartition("/")
+    if prefix != "offline" or not protocol or not metric:
+        raise ValueError(f"offline must name columns as offline/<protocol>/<metric>, got {column!r}")
+    return protocol, metric
+
+
+def short_agent_names(agents: Sequence[str]) -> dict[str, str]:
+    """Names for direct labels: `mf:dim=32,target=impressions` as `mf 32 impressions`.
+
+    A name whose short form another agent shares stays as it is.
+    """
+    short = {}
+    for agent in dict.fromkeys(agents):
+        family, _, variant = agent.partition(":")
+        values = [option.partition("=")[2] or option for option in variant.split(",") if option]
+        short[agent] = " ".join([family, *values])
+    taken = list(short.values())
+    return {agent: name if taken.count(name) == 1 else agent for agent, name in short.items()}

@@ -1,0 +1,191 @@
+"""Writes a report: one HTML file that holds all it shows and appears whole or not at all."""
+
+import os
+import platform
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+from xml.etree import ElementTree
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from recsim_lab.reporting.blocks import Block, Figure, KeyNumbers, Section, Table
+from recsim_lab.reporting.palette import css_variables
+from recsim_lab.reporting.svg import SVG_NAMESPACE, with_id_prefix
+
+PACKAGES = (
+    "recsim_lab",
+    "numpy",
+    "scipy",
+    "pandas",
+    "gymnasium",
+    "simpy",
+    "numba",
+    "torch",
+    "seaborn",
+    "matplotlib",
+)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the numbers come from, so that somebody else can get them again.
+
+    `command` is what was typed; `config` may hold mappings in mappings; `date` is shown as given, so that
+    equal runs can give equal files.
+    """
+
+    command: str
+    seed: int
+    date: str
+    commit: str
+    config: Mapping[str, object] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("command", "date", "commit"):
+            if not getattr(self, name).strip():
+                raise ValueError(f"{name} must not be empty, got {getattr(self, name)!r}")
+
+    @property
+    def config_rows(self) -> list[tuple[str, str]]:
+        """Every setting with its value; `{"platform": {"days": 60}}` becomes `platform.days`."""
+        return [(name, _setting(value)) for name, value in _flat(self.config)]
+
+
+def _flat(config: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_setting, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def package_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """Versions of Python and of those of the packages that are installed; imports none of them."""
+    versions = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def write_report(
+    path: str | os.PathLike[str], title: str, lead: str, sections: Sequence[Section], provenance: Provenance
+) -> None:
+    """Write the report to `path`, replacing what was there; folders on the way are made.
+
+    `lead` is the answer in a sentence or three. The same arguments give the same bytes.
+    """
+    if not title.strip():
+        raise ValueError(f"title must not be empty, got {title!r}")
+    environment = Environment(
+        loader=PackageLoader("recsim_lab.reporting", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {"paragraphs": _paragraphs, "breakable": _breakable}
+    environment.tests |= {kind: _is_block_of_kind(kind) for kind in _BLOCK_KINDS}
+    html = environment.get_template("report.html.jinja").render(
+        title=title,
+        lead=lead,
+        sections=[(section, _with_unique_ids(section, place)) for place, section in enumerate(sections, 1)],
+        provenance=provenance,
+        light=css_variables(dark=False),
+        dark=css_variables(dark=True),
+    )
+    _write_whole(Path(path), html)
+
+
+def write_figure(path: str | os.PathLike[str], figure: Figure) -> None:
+    """Write a figure as an SVG file of its own, panels one under another; it follows light and dark as well."""
+    panels = [ElementTree.fromstring(with_id_prefix(svg, f"p{place}-")) for place, svg in enumerate(figure.panels, 1)]
+    sizes = [[float(number) for number in panel.attrib["viewBox"].split()[2:]] for panel in panels]
+    width, height = max(size[0] for size in sizes), sum(size[1] for size in sizes)
+    root = ElementTree.Element(
+        f"{{{SVG_NAMESPACE}}}svg",
+        {"viewBox": f"0 0 {width:g} {height:g}", "role": "img", "font-family": "system-ui, sans-serif"},
+    )
+    ElementTree.SubElement(root, f"{{{SVG_NAMESPACE}}}title").text = figure.alt
+    style = ElementTree.SubElement(root, f"{{{SVG_NAMESPACE}}}style")
+    style.text = (
+        f":root {{ {css_variables(dark=False)} color: var(--ink); background: var(--paper); }} "
+        f"@media (prefers-color-scheme: dark) {{ :root {{ {css_variables(dark=True)} }} }}"
+    )
+    top = 0.0
+    for panel, (panel_width, panel_height) in zip(panels, sizes, strict=True):
+        del panel.attrib["style"]
+        panel.attrib |= {"y": f"{top:g}", "width": f"{panel_width:g}", "height": f"{panel_height:g}"}
+        root.append(panel)
+        top += panel_height
+    _write_whole(Path(path), ElementTree.tostring(root, encoding="unicode") + "\n")
+
+
+_BLOCK_KINDS: dict[str, type] = {"figure": Figure, "table": Table, "key_numbers": KeyNumbers}
+
+
+def _is_block_of_kind(kind: str) -> Callable[[object], bool]:
+    return lambda block: isinstance(block, _BLOCK_KINDS[kind])
+
+
+def _with_unique_ids(section: Section, place: int) -> list[Block]:
+    """The section's blocks, their figures' ids made unlike those of every other figure on the page."""
+    blocks: list[Block] = []
+    for number, block in enumerate(section.blocks, 1):
+        if isinstance(block, Figure):
+            panels = tuple(
+                with_id_prefix(svg, f"s{place}b{number}p{panel}-") for panel, svg in enumerate(block.panels, 1)
+            )
+            block = Figure(panels, block.caption, block.alt)
+        blocks.append(block)
+    return blocks
+
+
+def _paragraphs(text: str) -> list[list[tuple[Literal["text", "code"], str]]]:
+    """Text as paragraphs of pieces; pieces between backticks are code."""
+    paragraphs = [paragraph.strip() for paragraph in re.split(r"\n\s*\n", text) if paragraph.strip()]
+    return [
+        [("code" if place % 2 else "text", piece) for place, piece in enumerate(paragraph.split("`")) if piece]
+        for paragraph in paragraphs
+    ]
+
+
+def _breakable(name: str) -> list[str]:
+    """A long name in pieces between which a line may break."""
+    return re.split(r"(?<=[/_:,=])", name)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write under another name in the same folder, then rename, which happens at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        # Temporary files are private; a report is for whoever may read the folder.
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,124 @@
+"""What a click leaves behind: dwell, likes, and the world's own reward."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int
+
+from recsim_lab.streams import Draws
+
+if TYPE_CHECKING:
+    from recsim_lab.simulation.world import World
+
+A = np.ndarray
+
+DWELL, LIKE, RATING_NOISE = 2, 3, 4  # purposes of draws; lane = slot
+
+
+class Feedback(ABC):
+    """Turns clicked slots into dwell (minutes), likes and one reward a row."""
+
+    @abstractmethod
+    def emit(
+        self,
+        world: "World",
+        slate: Int[A, "rows slots"],
+        clicks: Bool[A, "rows slots"],
+        utility: Float32[A, "rows slots"],
+        value: Float32[A, " clicks"],
+        draws: Draws,
+    ) -> tuple[Float32[A, "rows slots"], Bool[A, "rows slots"], Float32[A, " rows"]]:
+        """Dwell, likes, reward; `value` is the satisfaction value of the clicked slots in row-major order."""
+
+
+@dataclass(frozen=True)
+class Engagement(Feedback):
+    """Log-normal dwell, longer for quality and short for clickbait; likes follow value; the reward is the clicks.
+
+    log dwell ~ N(log(median_minutes) + quality_effect q - clickbait_effect c, spread^2);
+    P(like) = sigmoid(like_logit + like_value v).
+    """
+
+    median_minutes: float = 4.0
+    quality_effect: float = 0.4
+    clickbait_effect: float = 0.5
+    spread: float = 0.6
+    like_logit: float = -2.0
+    like_value: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.median_minutes <= 0 or self.spread < 0:
+            raise ValueError(
+                f"median_minutes must be positive and spread at least 0, got {self.median_minutes} and {self.spread}"
+            )
+
+    def emit(
+        self,
+        world: "World",
+        slate: Int[A, "rows slots"],
+        clicks: Bool[A, "rows slots"],
+        utility: Float32[A, "rows slots"],
+        value: Float32[A, " clicks"],
+        draws: Draws,
+    ) -> tuple[Float32[A, "rows slots"], Bool[A, "rows slots"], Float32[A, " rows"]]:
+        dwell = np.zeros(slate.shape, np.float32)
+        likes = np.zeros(slate.shape, bool)
+        row, slot = np.nonzero(clicks)
+        if len(row):
+            items = slate[row, slot]
+            clicked = draws.take(row)
+            location = np.float32(np.log(self.median_minutes)) + (
+                np.float32(self.quality_effect) * world.catalogue.quality[items]
+                - np.float32(self.clickbait_effect) * world.catalogue.clickbait[items]
+            )
+            noise = clicked.normal_at(DWELL, slot)
+            dwell[row, slot] = np.exp(location + np.float32(self.spread) * noise)
+            logit = np.float32(self.like_logit) + np.float32(self.like_value) * value
+            likes[row, slot] = clicked.uniform_at(LIKE, slot) < 1 / (1 + np.exp(-logit))
+        return dwell, likes, clicks.sum(axis=1, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Rating(Feedback):
+    """RecLab's answer (Krauth et al. 2020): the shown item is rated clip(utility + N(0, noise^2), low, high).
+
+    The reward is the rating. Ratings of at least `liked` count as likes; dwell is not modelled (0).
+    """
+
+    noise: float = 0.5
+    low: float = 1.0
+    high: float = 5.0
+    liked: float = 4.0
+
+    def emit(
+        self,
+        world: "World",
+        slate: Int[A, "rows slots"],
+        clicks: Bool[A, "rows slots"],
+        utility: Float32[A, "rows slots"],
+        value: Float32[A, " clicks"],
+        draws: Draws,
+    ) -> tuple[Float32[A, "rows slots"], Bool[A, "rows slots"], Float32[A, " rows"]]:
+        noise = np.float32(self.noise) * draws.normal(RATING_NOISE, slate.shape[1])
+        rating = np.clip(utility + noise, np.float32(self.low), np.float32(self.high))
+        rating = np.where(clicks, rating, np.float32(0))
+        return np.zeros(slate.shape, np.float32), rating >= self.liked, rating.sum(axis=1, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class ClicksOnly(Feedback):
+    """A click is all there is: no dwell, no likes; the reward is the number of clicks."""
+
+    def emit(
+        self,
+        world: "World",
+        slate: Int[A, "rows slots"],
+        clicks: Bool[A, "rows slots"],
+        utility: Float32[A, "rows slots"],
+        value: Float32[A, " clicks"],
+        draws: Draws,
+    ) -> tuple[Float32[A, "rows slots"], Bool[A, "rows slots"], Float32[A, " rows"]]:
+        nothing = np.zeros(slate.shape, np.float32)
+        return nothing, np.zeros(slate.shape, bool), clicks.sum(axis=1, dtype=np.float32)

@@ -1,0 +1,66 @@
+"""The users: what they prefer, how they behave, and the part of it that is public."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Int
+
+from recsim_lab.policy import Field
+
+A = np.ndarray
+
+AVERAGE_HABIT = 3
+"""The row of `HABITS` that leaves an examination curve as it is."""
+HABITS = np.array([0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0])
+"""Position habits: the exponent that a user puts on the examination curve; above 1, they look less far down."""
+
+
+@dataclass(frozen=True)
+class Population:
+    """One row per user.
+
+    `latent` is the preference that items' latent vectors meet; `topic_taste` the chance of each topic when a new
+    intent arises; `habit` a row of `HABITS`. `activity` is added to the logit of coming back each day, `patience`
+    taken from the logit of leaving. `part_of_day` and `device` are the favourite ones. `age` is public.
+    """
+
+    latent: Float32[A, "users dims"]
+    topic_taste: Float32[A, "users topics"]
+    habit: Int[A, " users"]
+    activity: Float32[A, " users"]
+    patience: Float32[A, " users"]
+    part_of_day: Int[A, " users"]
+    device: Int[A, " users"]
+    age: Int[A, " users"]
+
+    def __post_init__(self) -> None:
+        if not len(self.latent):
+            raise ValueError("a population must have at least one user, got 0")
+        if self.habit.min() < 0 or self.habit.max() >= len(HABITS):
+            raise ValueError(f"habit must be in [0, {len(HABITS)}), got {self.habit.min()} to {self.habit.max()}")
+
+    @property
+    def num_users(self) -> int:
+        return len(self.latent)
+
+    def public_fields(self) -> tuple[tuple[Field, ...], dict[str, A]]:
+        """The fields and columns of the feature table's user side."""
+        return (Field("age", "categorical", int(self.age.max()) + 1),), {"age": self.age}
+
+
+def plain_population(
+    latent: Float32[A, "users dims"], topic_taste: Float32[A, "users topics"] | None = None
+) -> Population:
+    """Users of the given preferences who are alike in all else."""
+    num_users = len(latent)
+    code, nothing = np.zeros(num_users, np.int32), np.zeros(num_users, np.float32)
+    return Population(
+        latent=latent,
+        topic_taste=np.ones((num_users, 1), np.float32) if topic_taste is None else topic_taste,
+        habit=np.full(num_users, AVERAGE_HABIT, np.int32),
+        activity=nothing,
+        patience=nothing,
+        part_of_day=code,
+        device=code,
+        age=code,
+    )

@@ -1,0 +1,36 @@
+"""Named worlds: each is a short function that composes parts, imported when it is asked for."""
+
+import importlib
+import inspect
+from typing import Any
+
+from recsim_lab.simulation.world import World
+
+PRESETS = {
+    "everyday": ("everyday", "everyday"),
+    "static": ("everyday", "static"),
+    "movielens": ("movielens", "movielens"),
+    "reclab-topics-static": ("reclab", "reclab_topics_static"),
+    "reclab-topics-dynamic": ("reclab", "reclab_topics_dynamic"),
+    "recsim-interest-evolution": ("recsim", "recsim_interest_evolution"),
+    "sardine-topk-bored": ("sardine", "sardine_topk_bored"),
+}
+"""Name of each preset: the module beside this file and the function in it."""
+
+
+def make_world(name: str, **parameters: Any) -> World:
+    """The world of this name, with some of its function's parameters replaced.
+
+    Raises:
+        ValueError: for an unknown name or parameter, naming those there are.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}")
+    module, function_name = PRESETS[name]
+    function = getattr(importlib.import_module(f"{__name__}.{module}"), function_name)
+    accepted = inspect.signature(function).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values()):
+        return function(**parameters)
+    if unknown := sorted(set(parameters) - set(accepted)):
+        raise ValueError(f"preset {name!r} has no parameter {unknown[0]!r}; there are {', '.join(accepted)}")
+    return function(**parameters)

@@ -1,0 +1,19 @@
+"""What each draw of a world is for. Numbers are part of a world's results: they are never given to another use."""
+
+from enum import IntEnum
+
+
+class Purpose(IntEnum):
+    """Purposes of draws; the choice model has 1, feedback 2 to 4."""
+
+    PROFILE = 10
+    DEVICE = 11
+    PART_OF_DAY = 12
+    LEAVE = 13
+    FIRST_VISIT = 14
+    INTENT_START = 20
+    INTENT_CARRY = 21
+    INTENT_MOVE = 22
+    NATURAL_DRIFT = 23
+    RETURN = 24
+    CHURN = 25
