@@ -14,6 +14,9 @@ from recsim_lab.policy import Agent, Observation
 
 A = np.ndarray
 
+LOWEST = np.float32(-1e9)
+"""The score of items that an agent has no ground to judge: finite, and below all others."""
+
 
 @dataclass(eq=False)
 class ArrayAgent(Agent):

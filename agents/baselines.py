@@ -1,7 +1,6 @@
 """What every recommender must beat: items at random, and the items that most users click."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar, Literal, final
 
 import numpy as np
@@ -10,7 +9,7 @@ from jaxtyping import Float, Float32, Int
 from agents.base import ArrayAgent, check_catalogue, indifferent
 from agents.eligible import can_stand, draw_unplaced, eligible_items
 from recsim_lab.interaction_log import InteractionLog
-from recsim_lab.policy import TICKS_PER_DAY, Observation, Probabilities, Recommendation, Scorer, gather
+from recsim_lab.policy import TICKS_PER_DAY, Observation, Probabilities, Recommendation, Scorer
 from recsim_lab.streams import Draws
 
 A = np.ndarray
@@ -29,12 +28,11 @@ class Random(ArrayAgent):
         eligible = eligible_items(observation, num_slots)
         uniform = draws.uniform(_PICK, num_slots)
         numbers = np.empty((len(observation), num_slots), np.int64)
-        items = np.empty((len(observation), num_slots), np.int32)
         for slot in range(num_slots):
             numbers[:, slot] = draw_unplaced(uniform[:, slot], eligible.num, numbers[:, :slot])
-            items[:, slot] = eligible.item(numbers[:, slot])
         chances = _uniform_probabilities(eligible.num, numbers)
-        source = np.zeros(items.shape, np.int16)
+        source = np.zeros(numbers.shape, np.int16)
+        items = eligible.item(numbers)
         return Recommendation(items, chances.marginal, chances.prefix, chances.error, source, (self.name,))
 
     def probabilities(self, observation: Observation, slates: Int[A, "rows slots"]) -> Probabilities:

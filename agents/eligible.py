@@ -20,9 +20,9 @@ class EligibleItems:
     num: Int[A, " rows"]
     num_items: int
 
-    def item(self, number: Int[A, " rows"]) -> Int[A, " rows"]:
-        """The item of a number."""
-        return (self.pairs[self.start + number] % self.num_items).astype(np.int32)
+    def item(self, number: Int[A, "rows slots"]) -> Int[A, "rows slots"]:
+        """The item of each number."""
+        return (self.pairs[self.start[:, None] + number] % self.num_items).astype(np.int32)
 
     def number(self, items: Int[A, "rows slots"]) -> Int[A, "rows slots"]:
         """The number of each item; -1 for those that are not eligible."""
@@ -45,9 +45,7 @@ def eligible_items(observation: Observation, num_slots: int) -> EligibleItems:
     return EligibleItems(np.flatnonzero(eligible), np.cumsum(num) - num, num, eligible.shape[1])
 
 
-def draw_unplaced(
-    uniform: Float[A, " rows"], num: Int[A, " rows"], placed: Int[A, "rows placed"]
-) -> Int[A, " rows"]:
+def draw_unplaced(uniform: Float[A, " rows"], num: Int[A, " rows"], placed: Int[A, "rows placed"]) -> Int[A, " rows"]:
     """A uniformly random number below `num` that is not among the distinct numbers `placed`.
 
     One uniform in steps of 2^-23 chooses it, so its probability is 1/(num - placed) up to one part in 2^23/num.

@@ -59,7 +59,7 @@ class EpsilonGreedy(Wrapper):
             )
             inner_placed |= inner_number == number[:, slot, None]
 
-        items = np.stack([eligible.item(number[:, slot]) for slot in range(num_slots)], axis=1)
+        items = eligible.item(number)
         sources = tuple(dict.fromkeys((RANDOM, *inner.sources)))
         of_inner = np.array([sources.index(name) for name in inner.sources], np.int16)
         source = np.where(explore, 0, of_inner[np.take_along_axis(inner.source, greedy, axis=1)]).astype(np.int16)
@@ -72,9 +72,7 @@ class EpsilonGreedy(Wrapper):
         inner = self.policy.recommend(observation, num_slots, draws_of(0, observation.user))
         return self._chances(eligible_items(observation, num_slots), inner, slates)
 
-    def _chances(
-        self, eligible: EligibleItems, inner: Recommendation, slates: Int[A, "rows slots"]
-    ) -> Probabilities:
+    def _chances(self, eligible: EligibleItems, inner: Recommendation, slates: Int[A, "rows slots"]) -> Probabilities:
         number = eligible.number(slates)
         place = places(inner.items, slates)
         possible = np.where(number >= 0, 1.0, 0.0)
@@ -83,7 +81,7 @@ class EpsilonGreedy(Wrapper):
         unknown = ~(inner.prefix_propensity == 1).all(axis=1)
         marginal[unknown], prefix[unknown] = np.nan, np.nan
         return Probabilities(
-            marginal.astype(np.float32), prefix.astype(np.float32), np.where(number >= 0, 0, 0).astype(np.float32)
+            marginal.astype(np.float32), prefix.astype(np.float32), np.zeros(marginal.shape, np.float32)
         )
 
 

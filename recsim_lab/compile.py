@@ -1,6 +1,7 @@
 """Turn a loop over rows into a Numba kernel: serial for small batches, parallel for large ones."""
 
 import inspect
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,10 @@ def kernel(function: Callable) -> Callable:
 def _njit(function: Callable, parallel: bool) -> Any:
     # The shape checker of the tests wraps functions; Numba needs the function itself.
     function = inspect.unwrap(function)
+    if parallel:
+        # Numba's cache tells versions apart by name, not by option: a copy of another name gets its own files.
+        function = types.FunctionType(function.__code__, function.__globals__)
+        function.__qualname__ += "_parallel"
     options = {"parallel": parallel, "nogil": True, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(function)

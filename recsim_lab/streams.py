@@ -113,25 +113,25 @@ class Draws:
     def uniform(self, purpose: int, num_lanes: int = 1) -> Float32[A, "rows lanes"]:
         """Uniform on the open interval (0, 1), in steps of 2^-23."""
         out = np.empty((len(self), num_lanes), np.float32)
-        _uniform(self.seed, self.user, self.session, self.step, purpose, 0, out)
+        _uniform(self.seed, self.user, self.session, self.step, int(purpose), 0, out)
         return out
 
     def uniform_at(self, purpose: int, lanes: Integer[A, " rows"]) -> Float32[A, " rows"]:
         """One lane of each row: equal to `uniform(purpose, n)[row, lanes[row]]` for any n above the lane."""
         out = np.empty(len(self), np.float32)
-        _uniform_at(self.seed, self.user, self.session, self.step, purpose, lanes, out)
+        _uniform_at(self.seed, self.user, self.session, self.step, int(purpose), lanes, out)
         return out
 
     def normal(self, purpose: int, num_lanes: int = 1) -> Float32[A, "rows lanes"]:
         """Standard normal, by Box and Muller; lanes 2i and 2i + 1 share two words."""
         out = np.empty((len(self), num_lanes), np.float32)
-        _normal(self.seed, self.user, self.session, self.step, purpose, out)
+        _normal(self.seed, self.user, self.session, self.step, int(purpose), out)
         return out
 
     def normal_at(self, purpose: int, lanes: Integer[A, " rows"]) -> Float32[A, " rows"]:
         """One lane of each row, as `uniform_at`."""
         out = np.empty(len(self), np.float32)
-        _normal_at(self.seed, self.user, self.session, self.step, purpose, lanes, out)
+        _normal_at(self.seed, self.user, self.session, self.step, int(purpose), lanes, out)
         return out
 
     def take(self, rows: Integer[A, " taken"]) -> "Draws":

@@ -223,7 +223,7 @@ def _first_relevant(groups: _TieGroups, depth: int, num_rows: int) -> tuple[Floa
     missed = np.cumprod(np.maximum(tied - relevant - draws, 0) / left, axis=1)
     missed_before = np.concatenate([np.ones_like(higher, dtype=np.float64), missed[:, :-1]], axis=1)[:, : draws.size]
     rank = higher + 1 + draws
-    chance = np.where((draws < tied) & (rank <= depth), missed_before * relevant / left, 0.0)
+    chance = np.where(rank <= depth, missed_before * relevant / left, 0.0)
     hit[groups.row[best]] = np.minimum(chance.sum(axis=1), 1.0)  # rounding may exceed 1
     reciprocal_rank[groups.row[best]] = (chance / rank).sum(axis=1)
     return hit, reciprocal_rank
@@ -258,8 +258,8 @@ def _higher_and_tied(
     if num_relevant.max(initial=0) <= MAX_COMPARED:
         return _count_by_comparison(existing, row, score, num_relevant)
     ascending = np.sort(existing, axis=1)
-    lower = _count_below(ascending, num_valid, row, score, inclusive=False)
-    not_higher = _count_below(ascending, num_valid, row, score, inclusive=True)
+    lower = _count_below(ascending, row, score, inclusive=False)
+    not_higher = _count_below(ascending, row, score, inclusive=True)
     return num_valid[row] - not_higher, not_higher - lower
 
 
@@ -283,13 +283,12 @@ def _count_by_comparison(
 
 def _count_below(
     ascending: Float[A, "rows candidates"],
-    num_valid: Int[A, " rows"],
     row: Int[A, " relevant"],
     score: Float[A, " relevant"],
     inclusive: bool,
 ) -> Int[A, " relevant"]:
-    """How many of the first `num_valid` entries of the row are below the score, or equal if `inclusive`."""
-    low, high = np.zeros_like(row), num_valid[row]
+    """How many entries of the row are below the score, or equal if `inclusive`."""
+    low, high = np.zeros_like(row), np.full_like(row, ascending.shape[1])
     last = ascending.shape[1] - 1
     for _ in range(ascending.shape[1].bit_length()):  # binary search, all relevant candidates at once
         middle = (low + high) // 2

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 
+from recsim_lab.simulation.dynamics import State
 from recsim_lab.streams import Draws
 
 if TYPE_CHECKING:
@@ -24,13 +25,18 @@ class Feedback(ABC):
     def emit(
         self,
         world: "World",
+        state: State,
+        rows: Int[A, " rows"],
         slate: Int[A, "rows slots"],
         clicks: Bool[A, "rows slots"],
         utility: Float32[A, "rows slots"],
         value: Float32[A, " clicks"],
         draws: Draws,
     ) -> tuple[Float32[A, "rows slots"], Bool[A, "rows slots"], Float32[A, " rows"]]:
-        """Dwell, likes, reward; `value` is the satisfaction value of the clicked slots in row-major order."""
+        """Dwell, likes, reward; `value` is the satisfaction value of the clicked slots in row-major order.
+
+        `state` is as it was when the slate was shown; it is read, not written.
+        """
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,8 @@ class Engagement(Feedback):
     def emit(
         self,
         world: "World",
+        state: State,
+        rows: Int[A, " rows"],
         slate: Int[A, "rows slots"],
         clicks: Bool[A, "rows slots"],
         utility: Float32[A, "rows slots"],
@@ -95,6 +103,8 @@ class Rating(Feedback):
     def emit(
         self,
         world: "World",
+        state: State,
+        rows: Int[A, " rows"],
         slate: Int[A, "rows slots"],
         clicks: Bool[A, "rows slots"],
         utility: Float32[A, "rows slots"],
@@ -114,6 +124,8 @@ class ClicksOnly(Feedback):
     def emit(
         self,
         world: "World",
+        state: State,
+        rows: Int[A, " rows"],
         slate: Int[A, "rows slots"],
         clicks: Bool[A, "rows slots"],
         utility: Float32[A, "rows slots"],
@@ -122,3 +134,34 @@ class ClicksOnly(Feedback):
     ) -> tuple[Float32[A, "rows slots"], Bool[A, "rows slots"], Float32[A, " rows"]]:
         nothing = np.zeros(slate.shape, np.float32)
         return nothing, np.zeros(slate.shape, bool), clicks.sum(axis=1, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class WatchTime(Feedback):
+    """RecSim's answer (Ie et al. 2019): a clicked video of `length` minutes is watched until the time left is over.
+
+    Dwell and reward are the minutes watched; several clicks of a slate share the time left in the order of their
+    slots. Nobody likes. Reads `time_left` of `TimeBudget`.
+    """
+
+    length: float = 4.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.length < np.inf:
+            raise ValueError(f"length must be positive and finite, got {self.length}")
+
+    def emit(
+        self,
+        world: "World",
+        state: State,
+        rows: Int[A, " rows"],
+        slate: Int[A, "rows slots"],
+        clicks: Bool[A, "rows slots"],
+        utility: Float32[A, "rows slots"],
+        value: Float32[A, " clicks"],
+        draws: Draws,
+    ) -> tuple[Float32[A, "rows slots"], Bool[A, "rows slots"], Float32[A, " rows"]]:
+        wanted = np.cumsum(clicks, axis=1, dtype=np.float32) * np.float32(self.length)
+        watched = np.minimum(wanted, np.maximum(state["time_left"][rows], np.float32(0))[:, None])
+        dwell = np.diff(watched, axis=1, prepend=np.float32(0))
+        return dwell, np.zeros(slate.shape, bool), dwell.sum(axis=1)

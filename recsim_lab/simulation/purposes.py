@@ -17,3 +17,5 @@ class Purpose(IntEnum):
     NATURAL_DRIFT = 23
     RETURN = 24
     CHURN = 25
+    RETURN_CHANCE = 26
+    INTEREST_DIRECTION = 27

@@ -161,7 +161,7 @@ class World:
         clicks = self.choice.sample_clicks(utility, habit, draws)
         row, slot = np.nonzero(clicks)
         value = self.value(match[row, slot], slate[row, slot])
-        dwell, likes, reward = self.feedback.emit(self, slate, clicks, utility, value, draws)
+        dwell, likes, reward = self.feedback.emit(self, state, rows, slate, clicks, utility, value, draws)
         left = step + 1 >= self.session_steps
         response = Response(slate, clicks, dwell, likes, reward, left, utility, match, habit, void, row, slot, value)
         for dynamics in self.dynamics:

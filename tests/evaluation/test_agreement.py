@@ -185,6 +185,11 @@ def test_undefined_cases_are_nan_and_never_an_exception():
     assert np.isnan(two_families["spearman_low"])
     nothing_earned = only_row(agreement_table(study(rising, [[-2.0, -1.0, 0.0, -3.0]] * 2)))
     assert nothing_earned["spearman"] == pytest.approx(-0.2) and np.isnan(nothing_earned["top1_regret"])
+    # The best is 0 in every seed, each time another agent, so that most resamples miss some of them.
+    ranks = np.arange(1.0, 8.0)
+    losses = only_row(agreement_table(study([ranks] * 3, -ranks * (1 - np.eye(7)[:3]))))
+    assert losses[["spearman", "spearman_low"]].notna().all()
+    assert losses[["top1_regret", "top1_regret_low", "top1_regret_high"]].isna().all()
     empty = study(rising, rising).iloc[:0]
     assert agreement_table(empty).columns.tolist() == list(COLUMNS) and agreement_table(empty).empty
     absent = study({OFFLINE: rising, "offline/random/auc": np.full((2, 4), np.nan)}, rising)

@@ -45,9 +45,7 @@ def literal_auc(scores, relevant):
 def expected_over_ties(scores, gains, cutoff):
     """The mean of the literal metrics over every order of the candidates that the scores allow."""
     allowed = [
-        order
-        for order in permutations(range(len(scores)))
-        if all(scores[a] >= scores[b] for a, b in pairwise(order))
+        order for order in permutations(range(len(scores))) if all(scores[a] >= scores[b] for a, b in pairwise(order))
     ]
     answers = [literal_metrics([gains[i] for i in order], cutoff) for order in allowed]
     return {name: np.mean([answer[name] for answer in answers]) for name in answers[0]}
@@ -169,9 +167,7 @@ def test_infinite_scores_are_ordinary_scores(num_relevant):
     valid = np.ones((2, 20), bool)
     valid[:, 1] = False
     for mask in (None, valid):
-        assert_same(
-            ranking_metrics(scores, relevant, (1, 5), mask), ranking_metrics(infinite, relevant, (1, 5), mask)
-        )
+        assert_same(ranking_metrics(scores, relevant, (1, 5), mask), ranking_metrics(infinite, relevant, (1, 5), mask))
 
 
 def test_rows_without_an_answer_are_nan_and_left_out_of_the_mean():

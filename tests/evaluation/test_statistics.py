@@ -118,6 +118,15 @@ def test_separated_pairs_counts_significant_paired_tests():
     assert 0 < corrected < plain < 1
 
 
+def test_equal_pairs_count_as_tests_made():
+    equal = np.zeros(4)
+    other = 2.62 + np.array([1.0, -1.0, 1.0, -1.0])  # p = .02 against either: twice that passes, thrice does not
+    values = np.stack([equal, equal, other])
+    assert separated_pairs(values) == pytest.approx(2 / 3)
+    assert separated_pairs(values, holm_corrected=True) == 0.0
+    assert separated_pairs(values, level=0.93, holm_corrected=True) == pytest.approx(2 / 3)
+
+
 def test_separated_pairs_of_equal_agents_is_the_error_rate():
     generator = np.random.default_rng(9)
     shares = [separated_pairs(generator.normal(size=(2, 5))) for _ in range(4000)]

@@ -85,7 +85,7 @@ def engagement_over_days(
             min((means["mean"] + means["half"].fillna(0)).max(), high + room / 3) + 0.03 * room,
         )
         axes.set_xlim(means["day"].min(), max(means["day"].max(), means["day"].min() + 1))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))
         axes.set_xlabel("day")
         axes.set_ylabel(metric_name(metric))
         last = means.sort_values("day", kind="stable").groupby("agent", sort=False).last()

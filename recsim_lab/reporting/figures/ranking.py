@@ -15,7 +15,7 @@ from recsim_lab.reporting.figures.base import (
     signed,
 )
 from recsim_lab.reporting.figures.heatmap import NEUTRAL
-from recsim_lab.reporting.names import metric_name, protocol_name
+from recsim_lab.reporting.names import column_name, metric_name
 from recsim_lab.reporting.palette import INK, MUTED, PAPER, family_styles
 from recsim_lab.reporting.svg import TOOLTIP, inline_svg
 
@@ -51,6 +51,8 @@ def agreement_ranking(
         [statistic, "protocol", "offline_metric"], ascending=[False, True, True], kind="stable"
     )
     shown = ranked.head(num_rows).reset_index(drop=True)
+    pairs = zip(shown["protocol"], shown["offline_metric"], strict=True)
+    names = [column_name(f"offline/{protocol}/{metric}") for protocol, metric in pairs]
     styles = family_styles(sorted(correlations["protocol"].unique()))
     ceiling = float(rows["ceiling"].iloc[0]) if statistic == "spearman" else float("nan")
 
@@ -69,7 +71,7 @@ def agreement_ranking(
                 markeredgewidth=1.2,
                 markerfacecolor=style.colour.light if sure else PAPER.light,
                 markeredgecolor=style.colour.light,
-                gid=f"{TOOLTIP}{_name(row)}: {signed(value)}, 95% interval {signed(low)} to {signed(high)}",
+                gid=f"{TOOLTIP}{names[place]}: {signed(value)}, 95% interval {signed(low)} to {signed(high)}",
             )
             axes.text(
                 1.02,
@@ -93,7 +95,7 @@ def agreement_ranking(
                 va="bottom",
                 fontsize=SMALL,
             )
-        axes.set_yticks(range(len(shown)), [_name(row) for row in shown.itertuples()])
+        axes.set_yticks(range(len(shown)), names)
         axes.set_ylim(max(len(shown), 1) - 0.4, -0.6)
         low_end = min([float(shown[bounds[0]].min()), NEUTRAL[statistic]]) if len(shown) else -1.0
         axes.set_xlim(max(low_end - 0.05, 2 * NEUTRAL[statistic] - 1), 1.02)
@@ -118,9 +120,5 @@ def agreement_ranking(
         caption += " Dashed: what a perfect offline number could reach, given the noise online."
     alt = f"Dot plot of {len(shown)} offline numbers."
     if len(shown):
-        alt += f" Best: {_name(shown.iloc[0])} with {signed(float(shown[statistic].iloc[0]))}."
+        alt += f" Best: {names[0]} with {signed(float(shown[statistic].iloc[0]))}."
     return Figure((panel,), caption, alt)
-
-
-def _name(row: pandas.Series) -> str:
-    return f"{metric_name(row.offline_metric)} · {protocol_name(row.protocol)}"

@@ -172,7 +172,7 @@ def _label_points(canvas: Canvas, axes: Axes, points: pandas.DataFrame, styles: 
     names = short_agent_names(points["agent"].tolist())
     texts = [axes.text(0, 0, names[agent], fontsize=SMALL) for agent in points["agent"]]
     extents = [text.get_window_extent() for text in texts]
-    sizes = np.array([[extent.width * 0.92, extent.height * 0.9] for extent in extents])
+    sizes = np.array([[extent.width, extent.height * 0.9] for extent in extents])
     places = axes.transData.transform(points[["x", "y"]].to_numpy())
     frame = axes.get_window_extent()
     corners = np.array([[frame.x0, frame.y0 + 1], [frame.x1 + 2, frame.y1]])

@@ -1,0 +1,162 @@
+"""Fixed seats, each lived through by one user after another: what both environments put Gymnasium's coat on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import gymnasium
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt64
+
+from recsim_lab.policy import NEVER, Observation
+from recsim_lab.simulation.dynamics import Response, State
+from recsim_lab.simulation.presets import make_world
+from recsim_lab.simulation.sessions import draw_profiles, seat_sessions
+from recsim_lab.simulation.utility import NUM_DEVICES
+from recsim_lab.simulation.world import World
+
+A = np.ndarray
+
+MAX_TICK = 2**40
+"""Upper bound of ticks in the observation space: two million years."""
+FIELDS = ("user", "session", "step", "tick", "device", "clicked", "clicked_tick", "shown")
+"""The fields of `Observation` that an environment's observation has."""
+
+REWARDS: dict[str, Callable[[State, A, Response], A]] = {
+    "world": lambda state, rows, response: response.reward,
+    "clicks": lambda state, rows, response: response.clicks.sum(axis=1),
+    "dwell": lambda state, rows, response: response.dwell.sum(axis=1),
+    "satisfaction": lambda state, rows, response: state["satisfaction"][rows],
+}
+"""What a step pays: the world's own reward (clicks, or the rating), clicks, minutes of dwell, or the user's
+satisfaction after the slate (hidden from policies, as a well-run survey would reveal it)."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One step of some seats."""
+
+    reward: Float[A, " rows"]
+    terminated: Bool[A, " rows"]
+    truncated: Bool[A, " rows"]
+    response: Response
+
+
+class Seats:
+    """The sessions of an environment's seats. Seat i under seed s is the only seat under seed s + i.
+
+    Args:
+        world: a `World`, or the name of a preset.
+        num_slots: length of the slates; None: the world's own.
+        max_steps: slates of a user's life after which the episode is truncated.
+        reward: a key of `REWARDS`.
+        history: width of the observed click history.
+        parameters: of the preset, if `world` is a name.
+    """
+
+    def __init__(
+        self,
+        world: World | str,
+        num_slots: int | None,
+        max_steps: int,
+        reward: str,
+        history: int,
+        parameters: dict[str, Any],
+    ) -> None:
+        if reward not in REWARDS:
+            raise ValueError(f"reward must be one of {', '.join(REWARDS)}, got {reward!r}")
+        if max_steps < 1:
+            raise ValueError(f"max_steps must be at least 1, got {max_steps}")
+        self.world = cached_world(world, tuple(sorted(parameters.items()))) if isinstance(world, str) else world
+        self.num_slots = self.world.num_slots if num_slots is None else num_slots
+        self.max_steps = max_steps
+        self.history = history
+        self.pay = REWARDS[reward]
+        # Made once here so that a wrong parameter shows at construction.
+        self.sit(np.zeros(1, np.uint64))
+        if reward == "satisfaction" and "satisfaction" not in self.sessions.state:
+            raise ValueError(f"reward 'satisfaction' needs a world with satisfaction, got {self.world.name!r}")
+
+    def sit(self, seed: UInt64[A, " rows"]) -> None:
+        """A fresh user, of life 0, on a seat for each seed."""
+        self.sessions = seat_sessions(self.world, seed, self.num_slots, self.history)
+        self.rows = np.arange(len(seed))
+        self.steps = np.zeros(len(seed), np.int64)
+        self.sessions.open(self.rows, self.sessions.first_visit(self.rows))
+
+    def next_life(self, rows: Int[A, " rows"]) -> None:
+        """The next user on these seats."""
+        state = self.sessions.state
+        user = state["user"][rows] + 1
+        self.sessions.reseat(rows, user, draw_profiles(self.world, state["seed"][rows], user))
+        self.steps[rows] = 0
+        self.sessions.open(rows, self.sessions.first_visit(rows))
+
+    def step(self, rows: Int[A, " rows"], slate: Int[A, "rows slots"]) -> Outcome:
+        """Show the slates; users who leave a session move on to their next visit."""
+        response = self.sessions.answer(rows, slate)
+        reward = self.pay(self.sessions.state, rows, response).astype(np.float64)
+        terminated = np.zeros(len(rows), bool)
+        leaving = np.flatnonzero(response.left)
+        if len(leaving):
+            due = self.sessions.close(rows[leaving])
+            gone = due == NEVER
+            terminated[leaving] = gone
+            self.sessions.open(rows[leaving[~gone]], due[~gone])
+        self.steps[rows] += 1
+        return Outcome(reward, terminated, self.steps[rows] >= self.max_steps, response)
+
+    def observe(self, rows: Int[A, " rows"]) -> dict[str, A]:
+        """The observation's fields, one row a seat."""
+        observation = self.sessions.observe(rows)
+        return {name: getattr(observation, name) for name in FIELDS}
+
+    def observation_space(self) -> gymnasium.spaces.Dict:
+        """Of one seat: finite integer boxes that never change."""
+        most, num_items = 2**31 - 1, self.world.catalogue.num_items
+
+        def box(high: int, low: int = 0, width: int | None = None, dtype: Any = np.int32) -> gymnasium.spaces.Box:
+            return gymnasium.spaces.Box(low, high, () if width is None else (width,), dtype)
+
+        return gymnasium.spaces.Dict(
+            {
+                "user": box(self.world.population.num_users - 1),
+                "session": box(most),
+                "step": box(most),
+                "tick": box(MAX_TICK, dtype=np.int64),
+                "device": box(NUM_DEVICES - 1, dtype=np.int8),
+                "clicked": box(num_items - 1, -1, self.history),
+                "clicked_tick": box(MAX_TICK, -1, self.history, np.int64),
+                "shown": box(num_items - 1, -1, self.sessions.shown_width),
+            }
+        )
+
+    def action_space(self) -> gymnasium.spaces.MultiDiscrete:
+        """Of one seat: an item for each slot."""
+        return gymnasium.spaces.MultiDiscrete([self.world.catalogue.num_items] * self.num_slots)
+
+
+def event_info(response: Response) -> dict[str, A]:
+    """What happened, for `info`: one row a seat."""
+    return {
+        "clicks": response.clicks,
+        "dwell": response.dwell,
+        "likes": response.likes,
+        "left": response.left,
+        "num_void": response.void.sum(axis=1),
+    }
+
+
+def as_observation(batch: dict[str, A], seats: "Seats") -> Observation:
+    """The `Observation` a policy takes, from a vector environment's batch."""
+    nothing = np.zeros((len(batch["user"]), 0), np.int32)
+    return Observation(**batch, features=seats.world.features, blocked=nothing)
+
+
+@lru_cache(maxsize=8)
+def cached_world(name: str, parameters: tuple[tuple[str, Any], ...]) -> World:
+    """Worlds never change, so environments of the same preset share one."""
+    return make_world(name, **dict(parameters))
+
+

@@ -1,0 +1,130 @@
+"""Many users at once behind `gymnasium.vector.VectorEnv`: one array operation for all, no loop over users."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+
+from recsim_lab.envs.seats import Seats, event_info
+from recsim_lab.policy import FeatureTable
+from recsim_lab.simulation.sessions import HISTORY
+from recsim_lab.simulation.world import World
+
+A = np.ndarray
+
+
+class SlateVectorEnv(gymnasium.vector.VectorEnv):
+    """`SlateEnv` for `num_envs` seats; seat i under seed s is the single environment under seed s + i.
+
+    When an episode ends, the next user takes the seat: at the next step (`AutoresetMode.NEXT_STEP`, whose action
+    for the seat is ignored and reward 0), in the same step (`SAME_STEP`, with `info["final_obs"]`), or when
+    `reset(options={"reset_mask": ...})` says so (`DISABLED`). `info` has arrays with one row a seat and, as
+    everywhere in Gymnasium, a mask of the seats that they speak of under the name with `_` before it.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        world: World | str = "everyday",
+        num_slots: int | None = None,
+        max_steps: int = 500,
+        reward: str = "world",
+        history: int = HISTORY,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        render_mode: str | None = None,
+        **parameters: Any,
+    ) -> None:
+        if num_envs < 1:
+            raise ValueError(f"num_envs must be at least 1, got {num_envs}")
+        if render_mode is not None:
+            raise ValueError(f"render_mode must be None, got {render_mode!r}")
+        self.num_envs = num_envs
+        self.render_mode = None
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = self.metadata | {"autoreset_mode": self.autoreset_mode}
+        self.seats = Seats(world, num_slots, max_steps, reward, history, parameters)
+        self.single_observation_space = self.seats.observation_space()
+        self.single_action_space = self.seats.action_space()
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._ended = np.zeros(num_envs, bool)
+        self._fresh = True
+
+    @property
+    def features(self) -> FeatureTable:
+        """The public features of users and items."""
+        return self.seats.world.features
+
+    def reset(  # type: ignore[override]
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, A], dict[str, Any]]:
+        super().reset(seed=seed if isinstance(seed, int) else None)
+        mask = (options or {}).get("reset_mask")
+        if mask is not None and not self._fresh:
+            self.seats.next_life(np.flatnonzero(mask))
+            self._ended[mask] = False
+            return self.seats.observe(self.seats.rows), {}
+        if seed is not None or self._fresh:
+            self.seats.sit(self._keys(seed))
+            self._fresh = False
+        else:
+            self.seats.next_life(self.seats.rows)
+        self._ended[:] = False
+        return self.seats.observe(self.seats.rows), {}
+
+    def _keys(self, seed: int | list[int | None] | None) -> A:
+        if isinstance(seed, (list, tuple, np.ndarray)):
+            if len(seed) != self.num_envs:
+                raise ValueError(f"seed must be one number or {self.num_envs} of them, got {len(seed)}")
+            drawn = self.np_random.integers(2**31, size=self.num_envs)
+            return np.array([d if s is None else s for s, d in zip(seed, drawn, strict=True)], np.uint64)
+        first = int(self.np_random.integers(2**31)) if seed is None else int(seed)
+        return np.uint64(first) + np.arange(self.num_envs, dtype=np.uint64)
+
+    def step(self, actions: A) -> tuple[dict[str, A], A, A, A, dict[str, Any]]:
+        slates = np.asarray(actions)
+        if slates.shape != (self.num_envs, self.seats.num_slots):
+            raise ValueError(f"actions must have shape {(self.num_envs, self.seats.num_slots)}, got {slates.shape}")
+        if self._ended.any():
+            return self._step_some(slates)
+        outcome = self.seats.step(self.seats.rows, slates)
+        info = self._info(event_info(outcome.response), np.ones(self.num_envs, bool))
+        self._ended = outcome.terminated | outcome.truncated
+        if self.autoreset_mode == AutoresetMode.SAME_STEP and self._ended.any():
+            info |= self._final(self._ended)
+            self.seats.next_life(np.flatnonzero(self._ended))
+            self._ended = np.zeros(self.num_envs, bool)
+        return self.seats.observe(self.seats.rows), outcome.reward, outcome.terminated, outcome.truncated, info
+
+    def _step_some(self, slates: A) -> tuple[dict[str, A], A, A, A, dict[str, Any]]:
+        """Some seats' episodes ended at the step before: they reset now, the others go on."""
+        if self.autoreset_mode == AutoresetMode.DISABLED:
+            raise ValueError("episodes have ended: call reset(options={'reset_mask': ...}) before the next step")
+        on = ~self._ended
+        self.seats.next_life(np.flatnonzero(self._ended))
+        going = np.flatnonzero(on)
+        outcome = self.seats.step(going, slates[going])
+        reward = np.zeros(self.num_envs)
+        terminated, truncated = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
+        reward[going], terminated[going], truncated[going] = outcome.reward, outcome.terminated, outcome.truncated
+        events = {}
+        for name, values in event_info(outcome.response).items():
+            events[name] = np.zeros((self.num_envs, *values.shape[1:]), values.dtype)
+            events[name][going] = values
+        self._ended = terminated | truncated
+        return self.seats.observe(self.seats.rows), reward, terminated, truncated, self._info(events, on)
+
+    def _info(self, events: dict[str, A], mask: A) -> dict[str, Any]:
+        return events | {f"_{name}": mask for name in events}
+
+    def _final(self, ended: A) -> dict[str, Any]:
+        """The last observation of the seats that ended, as Gymnasium's same-step mode gives it."""
+        observed = self.seats.observe(self.seats.rows)
+        final = np.full(self.num_envs, None, object)
+        for seat in np.flatnonzero(ended):
+            final[seat] = {name: np.asarray(values[seat]) for name, values in observed.items()}
+        return {"final_obs": final, "_final_obs": ended.copy()}
