@@ -1,4 +1,4 @@
-"""An agent of this package is a dataclass: its parameters are what it is made with, the other fields what it learned."""
+"""An agent here is a dataclass: its parameters are what it is made with, its other fields what it has learned."""
 
 import json
 import os
@@ -58,7 +58,7 @@ class ArrayAgent(Agent):
             if saved != self._description():
                 raise ValueError(f"{path} must hold the agent {self._description()}, got {saved}")
             for name, _ in self._learned():
-                setattr(self, name, arrays[name] if name in arrays else None)
+                setattr(self, name, arrays.get(name))
 
     def _learned(self) -> Iterator[tuple[str, A | None]]:
         return ((f.name, getattr(self, f.name)) for f in fields(self) if not f.init)
@@ -91,4 +91,4 @@ def check_catalogue(num_known: int, observation: Observation) -> None:
 
 
 def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value).lower() if value is None else str(value)
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value).lower()

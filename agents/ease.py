@@ -24,7 +24,7 @@ class EASE(ItemToItem):
 
     family: ClassVar[str] = "ease"
 
-    regularization: float = 100.0
+    regularization: float = 300.0
     weights: Float[A, "items items"] | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:

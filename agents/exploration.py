@@ -37,7 +37,7 @@ class EpsilonGreedy(Wrapper):
     @property
     def name(self) -> str:
         joint = "," if ":" in self.policy.name else ":"
-        return f"{self.policy.name}{joint}epsilon={self.epsilon:g}"
+        return f"{self.policy.name}{joint}epsilon={self.epsilon}"
 
     def recommend(self, observation: Observation, num_slots: int, draws: Draws) -> Recommendation:
         inner = self.policy.recommend(observation, num_slots, draws.fork("inner"))

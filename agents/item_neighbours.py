@@ -29,7 +29,7 @@ class ItemKNN(ItemToItem):
     family: ClassVar[str] = "item-knn"
 
     num_neighbours: int = 100
-    shrinkage: float = 10.0
+    shrinkage: float = 20.0
     similarity: Float[A, " weights"] | None = field(init=False, default=None, repr=False)
     """Compressed rows of the sparse matrix from clicked items to those that listen to them."""
     listener: Int[A, " weights"] | None = field(init=False, default=None, repr=False)

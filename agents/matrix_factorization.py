@@ -22,6 +22,9 @@ T = torch.Tensor
 
 _INITIAL_SCALE = 0.1
 
+DrawNegatives = Callable[[T, int, torch.Generator], tuple[T, T]]
+"""Of the users of clicks: as many items against each as asked for, and whether there were any to draw from."""
+
 
 @final
 @dataclass(eq=False)
@@ -41,13 +44,13 @@ class MatrixFactorization(ArrayAgent, Scorer):
     family: ClassVar[str] = "mf"
 
     dim: int = 32
-    epochs: int = 20
-    warm_epochs: int = 3
+    epochs: int = 10
+    warm_epochs: int = 2
     target: Literal["catalogue", "impressions"] = "catalogue"
-    num_negatives: int = 8
-    learning_rate: float = 0.01
-    weight_decay: float = 0.01
-    batch_size: int = 1024
+    num_negatives: int = 4
+    learning_rate: float = 0.02
+    weight_decay: float = 0.05
+    batch_size: int = 2048
     """Clicks in a step; each brings its negatives."""
     seed: int = 0
 
@@ -136,7 +139,7 @@ class MatrixFactorization(ArrayAgent, Scorer):
         self,
         clicked_user: Int[T, " clicks"],
         clicked_item: Int[T, " clicks"],
-        draw_negatives: "DrawNegatives",
+        draw_negatives: DrawNegatives,
         num_epochs: int,
         generator: torch.Generator,
     ) -> None:
@@ -179,10 +182,6 @@ class MatrixFactorization(ArrayAgent, Scorer):
         fit = softplus(-logit[:, 0]) + valid * softplus(logit[:, 1:]).sum(dim=1)
         size = (user**2).sum(dim=1) + (vector**2).sum(dim=(1, 2))
         return (fit + self.weight_decay * size).mean()
-
-
-DrawNegatives = Callable[[T, int, torch.Generator], tuple[T, T]]
-"""Of the users of clicks: as many items against each as asked for, and whether there were any to draw from."""
 
 
 def shown_items(shown: Int[A, " shown"]) -> DrawNegatives:

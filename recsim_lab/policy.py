@@ -258,12 +258,20 @@ def certain(chosen: Int[A, "rows slots"], slates: Int[A, "rows slots"]) -> Proba
     return Probabilities(same.astype(np.float32), prefix.astype(np.float32), np.zeros(same.shape, np.float32))
 
 
-def check_slates(items: Int[A, "rows slots"], num_items: int, name: str) -> None:
-    """Raise ValueError where a policy repeats an item in a slate or names one that does not exist."""
-    if items.size and (items.min() < 0 or items.max() >= num_items):
-        raise ValueError(f"items of policy {name!r} must be in [0, {num_items}), got {items.min()} to {items.max()}")
+def check_slates(items: Int[A, "rows slots"], observation: Observation, name: str) -> None:
+    """Raise ValueError where a policy repeats an item in a slate, or names one that is unknown or not on offer."""
+    table = observation.features
+    if items.size and (items.min() < 0 or items.max() >= table.num_items):
+        raise ValueError(
+            f"items of policy {name!r} must be in [0, {table.num_items}), got {items.min()} to {items.max()}"
+        )
     ordered = np.sort(items, axis=1)
     repeated = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
     if repeated.any():
         row = int(np.argmax(repeated))
         raise ValueError(f"items of a slate must be distinct, policy {name!r} gave {items[row].tolist()}")
+    tick = observation.tick[:, None]
+    absent = (table.release[items] > tick) | (table.withdrawal[items] <= tick)
+    if absent.any():
+        row, slot = np.argwhere(absent)[0]
+        raise ValueError(f"items must be on offer, policy {name!r} gave item {items[row, slot]} at tick {tick[row, 0]}")

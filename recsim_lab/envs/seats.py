@@ -158,5 +158,3 @@ def as_observation(batch: dict[str, A], seats: "Seats") -> Observation:
 def cached_world(name: str, parameters: tuple[tuple[str, Any], ...]) -> World:
     """Worlds never change, so environments of the same preset share one."""
     return make_world(name, **dict(parameters))
-
-

@@ -3,6 +3,8 @@
 The one core under the vector environment (fixed seats) and the platform (whoever is due).
 """
 
+import copy
+
 import numpy as np
 from jaxtyping import Int, UInt64
 
@@ -65,6 +67,12 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self.state["user"])
+
+    def copy(self) -> "Sessions":
+        """The same users at this moment, who go on by themselves."""
+        twin = copy.copy(self)
+        twin.state = {name: values.copy() for name, values in self.state.items()}
+        return twin
 
     def draws(self, rows: Int[A, " rows"]) -> Draws:
         """The randomness of the rows, as of now."""

@@ -135,11 +135,11 @@ def test_scatter_bears_missing_values_and_single_seeds(scores):
 
 
 def test_dollars_and_angles_in_names_are_only_text(scores):
-    hostile = 'ease:$x^2$="<b>&'
+    hostile = 'ease:a=$x^2$ "<b>&'
     scores["agent"] = scores["agent"].replace("ease", hostile)
     scores.loc[scores["agent"] == hostile, "family"] = "<script>"
     figure = offline_online_scatter(scores, [NDCG], "clicks_per_slate")
-    assert 'ease "<b>&' in texts(figure)
+    assert 'ease $x^2$ "<b>&' in texts(figure)
     assert "<script" not in figure.panels[0] and "<b>" not in figure.panels[0]
 
 

@@ -20,7 +20,7 @@ def test_spread_keeps_order_and_distance(places, gap):
     assert (np.diff(result) >= gap - 1e-9).all()
     assert result.mean() == pytest.approx(places.mean(), abs=1e-8)
     if (np.diff(places[order]) >= gap).all():
-        np.testing.assert_allclose(result, places[order])
+        np.testing.assert_allclose(result, places[order], atol=1e-9)
 
 
 def test_spread_is_the_nearest_such_arrangement():

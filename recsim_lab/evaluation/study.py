@@ -1,0 +1,264 @@
+"""Run a grid of worlds, agents and seeds: collect a log, learn from it, score offline, deploy, measure."""
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recsim_lab.evaluation.offline import Candidates, Requests, offline_metrics, rebuild_requests
+from recsim_lab.evaluation.online import follow
+from recsim_lab.evaluation.oracle import Oracle
+from recsim_lab.evaluation.run_folder import RunFolder
+from recsim_lab.evaluation.splits import LeaveLastOut, RandomSplit, Split, TemporalSplit
+from recsim_lab.interaction_log import InteractionLog
+from recsim_lab.platform import Platform, Retraining
+from recsim_lab.policy import Agent, Observation, Policy
+from recsim_lab.simulation.world import World
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ORACLE = "oracle"
+
+
+@dataclass(frozen=True)
+class Factories:
+    """How the study makes worlds and policies, given from outside: functions that can be pickled by name.
+
+    `rules` wraps a policy in the business rules that bind all of them, the oracle included; `restrict` applies the
+    same rules to rebuilt requests offline.
+    """
+
+    world: Callable[[str, int], World]
+    agent: Callable[[str, int], Agent]
+    family: Callable[[str], str]
+    rules: Callable[[Policy], Policy]
+    restrict: Callable[[Observation, int], Observation]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run.
+
+    Each world and seed gets one log of `log_days` days, collected by `logging_policy`. Each agent learns from all
+    but the last `test_days` days and is scored on those; exactly these weights then serve twins of the same users
+    for `online_days` days after the log's end (`frozen`). Copies of the agent that learn from the training parts of
+    the other splits are scored, but not deployed. With `retrain_every` the agent is deployed once more and learns
+    every so many days from the log and from what it shows itself (`retrained`).
+    """
+
+    worlds: tuple[str, ...]
+    agents: tuple[str, ...]
+    seeds: tuple[int, ...]
+    logging_policy: str = "random"
+    log_days: int = 40
+    test_days: int = 8
+    online_days: int = 8
+    retrain_every: int = 0
+    num_sampled: int = 100
+    cutoffs: tuple[int, ...] = (5, 10, 20)
+    max_requests: int = 1000
+    probe_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("worlds", "agents", "seeds"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} must hold at least one, got none")
+        if not 0 < self.test_days < self.log_days:
+            raise ValueError(
+                f"test_days must be at least 1 and less than log_days, got {self.test_days} of {self.log_days}"
+            )
+        if self.online_days < 1:
+            raise ValueError(f"online_days must be at least 1, got {self.online_days}")
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        return TemporalSplit(self.test_days), LeaveLastOut(), RandomSplit()
+
+    @property
+    def candidates(self) -> tuple[Candidates, ...]:
+        return Candidates(), Candidates(self.num_sampled)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of work: an agent (or the oracle) in a world under a seed; None: the log itself."""
+
+    world: str
+    seed: int
+    agent: str | None
+
+    @property
+    def file_name(self) -> str:
+        agent = "log" if self.agent is None else self.agent
+        safe = "".join(c if c.isalnum() or c in "=.-" else "_" for c in agent)
+        return f"{self.world}/seed={self.seed}/{safe}.json"
+
+
+Progress = Callable[[Unit, int, int], None]
+"""Called after each unit with the number of units done and of all."""
+
+
+def run_study(
+    plan: Plan, factories: Factories, folder: Path, num_workers: int = 1, progress: Progress | None = None
+) -> "tuple[pd.DataFrame, pd.DataFrame]":
+    """Run what is missing of the plan; returns the tables `scores` and `daily`.
+
+    Each unit's result is a file of its own under `folder/units`, so a run that was killed goes on where it stopped.
+    Workers are spawned, with one Numba and one torch thread each.
+    """
+    logs = [Unit(world, seed, None) for world in plan.worlds for seed in plan.seeds]
+    units = [Unit(unit.world, unit.seed, agent) for unit in logs for agent in (*plan.agents, ORACLE)]
+    done = 0
+    for stage in (logs, units):
+        missing = [unit for unit in stage if not (folder / "units" / unit.file_name).exists()]
+        done += len(stage) - len(missing)
+        for unit in _finished(missing, plan, factories, folder, num_workers):
+            done += 1
+            if progress is not None:
+                progress(unit, done, len(logs) + len(units))
+    return _collect(units, folder, plan.logging_policy)
+
+
+def _finished(units: list[Unit], plan: Plan, factories: Factories, folder: Path, num_workers: int) -> Iterable[Unit]:
+    """Run the units and name each as it is finished."""
+    if num_workers <= 1 or len(units) <= 1:
+        for unit in units:
+            run_unit(unit, plan, factories, folder)
+            yield unit
+        return
+    context = multiprocessing.get_context("spawn")
+    threads = {name: "1" for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    before = {name: os.environ.get(name) for name in threads}
+    os.environ.update(threads)  # read by the workers when they start
+    try:
+        with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
+            waiting = {pool.submit(run_unit, unit, plan, factories, folder): unit for unit in units}
+            for future in as_completed(waiting):
+                future.result()
+                yield waiting[future]
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def run_unit(unit: Unit, plan: Plan, factories: Factories, folder: Path) -> None:
+    """Do one unit and write its file."""
+    base = folder / "units" / unit.world / f"seed={unit.seed}"
+    if unit.agent is None:
+        stage = _logged(unit.world, unit.seed, plan, factories, base / "platform")
+        result: dict[str, Any] = {"num_slates": len(stage.log)}
+    else:
+        stage = _logged(unit.world, unit.seed, plan, factories, base / "platform")
+        result = _oracle_arm(stage, factories) if unit.agent == ORACLE else _agent_arms(unit, stage, factories)
+    RunFolder(folder / "units").write_text(unit.file_name, json.dumps(result))
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A world at the end of its log, and the test requests of each split."""
+
+    plan: Plan
+    world: World
+    platform: Platform
+    log: InteractionLog
+    training: dict[str, InteractionLog]
+    requests: dict[str, Requests]
+
+
+@lru_cache(maxsize=1)
+def _logged(world_name: str, seed: int, plan: Plan, factories: Factories, folder: Path) -> _Stage:
+    """The log of a world and seed, collected or read back; kept for the next unit of the same worker."""
+    world = factories.world(world_name, seed)
+    logging = factories.rules(factories.agent(plan.logging_policy, seed))
+    platform = Platform(world, logging, seed=seed, folder=folder)
+    platform.run(plan.log_days)
+    log = platform.log()
+    parts = {split.name: split.parts(log) for split in plan.splits}
+    return _Stage(
+        plan,
+        world,
+        platform,
+        log,
+        {name: log.take(train) for name, (train, _) in parts.items()},
+        {
+            name: rebuild_requests(log, test, factories.restrict, plan.max_requests, seed)
+            for name, (_, test) in parts.items()
+        },
+    )
+
+
+def _agent_arms(unit: Unit, stage: _Stage, factories: Factories) -> dict[str, Any]:
+    """Offline scores of the agent under every protocol, and its online arms."""
+    plan, spec = stage.plan, str(unit.agent)
+    offline: dict[str, float] = {}
+    deployed = None
+    for split in plan.splits:
+        agent = factories.agent(spec, unit.seed)
+        agent.learn(stage.training[split.name])
+        if isinstance(split, TemporalSplit):
+            deployed = agent
+        scored = offline_metrics(agent, stage.requests[split.name], plan.candidates, plan.cutoffs)
+        for candidates, metrics in scored.items():
+            offline |= {f"offline/{split.name}-{candidates}/{name}": value for name, value in metrics.items()}
+    assert deployed is not None
+    plans = [None] + [Retraining(plan.retrain_every)] * bool(plan.retrain_every)
+    arms = []
+    for retraining in plans:
+        arm = _arm(stage, factories, factories.rules(deployed), retraining)
+        arm["scores"] |= offline
+        arms.append(arm)
+    return {"family": factories.family(spec), "arms": arms}
+
+
+def _oracle_arm(stage: _Stage, factories: Factories) -> dict[str, Any]:
+    oracle = Oracle(stage.world)
+    return {"family": ORACLE, "arms": [_arm(stage, factories, factories.rules(oracle), None, oracle)]}
+
+
+def _arm(
+    stage: _Stage, factories: Factories, policy: Policy, retraining: Retraining | None, oracle: Oracle | None = None
+) -> dict[str, Any]:
+    twin = stage.platform.fork(policy, retraining)
+    if oracle is not None:
+        oracle.watch(twin.service.sessions)
+    _, online = follow(
+        twin,
+        lambda sessions: factories.rules(Oracle(stage.world).watch(sessions)),
+        stage.plan.online_days,
+        stage.plan.probe_share,
+    )
+    return {
+        "deployment": "frozen" if retraining is None else "retrained",
+        "num_retrainings": twin.service.num_retrainings,
+        "scores": {f"online/{name}": value for name, value in online.items()},
+        "daily": twin.service.daily,
+    }
+
+
+def _collect(units: list[Unit], folder: Path, logging_policy: str) -> "tuple[pd.DataFrame, pd.DataFrame]":
+    import pandas as pd
+
+    scores, daily = [], []
+    for unit in units:
+        result = json.loads((folder / "units" / unit.file_name).read_text())
+        for arm in result["arms"]:
+            keys = {
+                "world": unit.world,
+                "logging_policy": logging_policy,
+                "agent": unit.agent,
+                "family": result["family"],
+                "seed": unit.seed,
+            }
+            keys |= {"deployment": arm["deployment"], "num_retrainings": arm["num_retrainings"]}
+            scores.append(keys | arm["scores"])
+            daily += [keys | row for row in arm["daily"]]
+    return pd.DataFrame(scores), pd.DataFrame(daily)

@@ -1,0 +1,291 @@
+"""A recommender service over simulated days: traffic, retraining and releases as SimPy processes on one clock."""
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import simpy
+from jaxtyping import Int
+
+from recsim_lab.interaction_log import InteractionLog, concatenate, empty_log, record
+from recsim_lab.policy import NEVER, TICKS_PER_DAY, Agent, Observation, Policy, Recommendation, check_slates
+from recsim_lab.simulation.dynamics import Response
+from recsim_lab.simulation.sessions import HISTORY, Sessions, population_sessions
+from recsim_lab.simulation.world import World
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+A = np.ndarray
+
+RELEASE, DEPLOY, SERVE, RETRAIN = 10, 11, 12, 13
+"""The order inside a tick (SimPy's priorities: lower goes first)."""
+
+Probe = Callable[[Sessions, A, Observation, A], None]
+"""Called with the sessions, rows, requests and slates just before users answer; may read the hidden truth."""
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """Learn every `every_days` days, at the end of the day, from the last `window_days` of the log (None: all of
+    it); what was learned serves from the next day on, or `delay_days` later."""
+
+    every_days: int = 1
+    window_days: int | None = None
+    delay_days: int = 0
+
+    def __post_init__(self) -> None:
+        if self.every_days < 1:
+            raise ValueError(f"every_days must be at least 1, got {self.every_days}")
+        if self.window_days is not None and self.window_days < 1:
+            raise ValueError(f"window_days must be at least 1 or None, got {self.window_days}")
+        if self.delay_days < 0:
+            raise ValueError(f"delay_days must be at least 0, got {self.delay_days}")
+
+
+@dataclass
+class Service:
+    """All that a platform is at a day boundary: who serves, who learns, who is due when, what happened.
+
+    `due` is each user's next visit in ticks; `pending` holds agents that wait for their deployment, with its tick.
+    """
+
+    sessions: Sessions
+    due: Int[A, " users"]
+    policy: Policy
+    learner: Agent | None
+    day: int = 0
+    num_retrainings: int = 0
+    pending: list[tuple[int, Agent]] = field(default_factory=list)
+    log: list[InteractionLog] = field(default_factory=list)
+    daily: list[dict[str, float]] = field(default_factory=list)
+
+
+class Platform:
+    """Serves the whole population of a world with one policy, and retrains it if it is asked to.
+
+    Args:
+        world: the world served.
+        policy: answers every request; retrained if it is an `Agent` and `retraining` is given.
+        seed: of all luck of the users; two platforms of one world and seed meet the same users with the same luck.
+        retraining: when and from what the policy learns; None: it stays as it is.
+        num_slots: length of the slates; None: the world's own.
+        history: width of `Observation.clicked`.
+        max_batch: most requests handed to the policy at once; changes memory and time, not results.
+        folder: where to keep the log (Parquet, a file a day) and a checkpoint at every day's end. A platform made
+            anew on a folder that holds a checkpoint goes on from there.
+        probe: reads the hidden truth before each answer, for evaluation.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        policy: Policy,
+        *,
+        seed: int = 0,
+        retraining: Retraining | None = None,
+        num_slots: int | None = None,
+        history: int = HISTORY,
+        max_batch: int = 2048,
+        folder: Path | None = None,
+        probe: Probe | None = None,
+    ) -> None:
+        if retraining is not None and not isinstance(policy, Agent):
+            raise ValueError(f"retraining needs an Agent, got the policy {policy.name!r}")
+        if max_batch < 1:
+            raise ValueError(f"max_batch must be at least 1, got {max_batch}")
+        self.world, self.seed, self.retraining = world, seed, retraining
+        self.max_batch, self.folder, self.probe = max_batch, folder, probe
+        sessions = population_sessions(world, seed, num_slots, history)
+        due = sessions.first_visit(np.arange(len(sessions)))
+        learner = copy.deepcopy(policy) if retraining is not None and isinstance(policy, Agent) else None
+        self.service = Service(sessions, due, policy, learner)
+        if folder is not None:
+            from recsim_lab.platform.checkpoint import restore
+
+            restore(folder, self.service)
+
+    @property
+    def features(self):  # type: ignore[no-untyped-def]
+        """The public features of users and items."""
+        return self.world.features
+
+    def fork(self, policy: Policy, retraining: Retraining | None = None, probe: Probe | None = None) -> "Platform":
+        """The same users at this moment, with the same luck ahead, served by another policy from now on."""
+        twin = copy.copy(self)
+        twin.retraining, twin.probe, twin.folder = retraining, probe, None
+        learner = copy.deepcopy(policy) if retraining is not None and isinstance(policy, Agent) else None
+        twin.service = replace(
+            self.service,
+            sessions=self.service.sessions.copy(),
+            due=self.service.due.copy(),
+            policy=policy,
+            learner=learner,
+            num_retrainings=0,
+            pending=[],
+            log=list(self.service.log),
+            daily=[],
+        )
+        return twin
+
+    def log(self) -> InteractionLog:
+        """All that happened so far."""
+        sessions = self.service.sessions
+        nothing = empty_log(self.features, sessions.num_slots, sessions.history, sessions.shown_width)
+        return concatenate(self.service.log) if self.service.log else nothing
+
+    def daily(self) -> "pd.DataFrame":
+        """One row a day: slates, visits, users who came, clicks per slate, days until the next visit, satisfaction,
+        users who left for good so far, items on offer."""
+        import pandas as pd
+
+        return pd.DataFrame(self.service.daily)
+
+    def run(self, days: int, progress: Callable[[int], None] | None = None) -> InteractionLog:
+        """Serve until `days` days have passed since day 0; returns the log of the days served by this call.
+
+        A platform that has been restored from a checkpoint serves only the days that are missing. `progress` is
+        called with the number of days done after each.
+        """
+        if days < 0:
+            raise ValueError(f"days must be at least 0, got {days}")
+        first = len(self.service.log)
+        while self.service.day < days:
+            self._one_day()
+            if progress is not None:
+                progress(self.service.day)
+        served = self.service.log[first:]
+        return concatenate(served) if served else self.log().take(slice(0, 0))
+
+    # ---- one day ---------------------------------------------------------------------------------------------
+
+    def _one_day(self) -> None:
+        service = self.service
+        start = service.day * TICKS_PER_DAY
+        clock = simpy.Environment(initial_time=start)
+        today: list[InteractionLog] = []
+        self._gaps: list[int] = []
+        clock.process(self._releases(clock))
+        clock.process(self._traffic(clock, today))
+        clock.process(self._deployments(clock))
+        clock.process(self._retraining(clock, today))
+        clock.run(until=start + TICKS_PER_DAY)
+        if today:
+            service.log.append(concatenate(today))
+        service.daily.append(self._figures(service.log[-1] if today else None))
+        service.day += 1
+        if self.folder is not None:
+            from recsim_lab.platform.checkpoint import keep
+
+            keep(self.folder, service, service.log[-1] if today else None)
+
+    def _releases(self, clock: simpy.Environment) -> Iterator[simpy.Event]:
+        """New items come on offer at their release tick; the count is part of the day's figures."""
+        release = self.features.release
+        self.num_on_offer = int((release <= clock.now).sum())
+        for tick in np.unique(release[(release > clock.now) & (release < clock.now + TICKS_PER_DAY)]):
+            yield _at(clock, int(tick), RELEASE)
+            self.num_on_offer = int((release <= clock.now).sum())
+
+    def _traffic(self, clock: simpy.Environment, today: list[InteractionLog]) -> Iterator[simpy.Event]:
+        """Users who are due at the same tick are served together, each for their whole session."""
+        due = self.service.due
+        while (tick := int(due.min(initial=NEVER))) < NEVER:
+            yield _at(clock, tick, SERVE)
+            self._serve(np.flatnonzero(due == tick), tick, today)
+
+    def _deployments(self, clock: simpy.Environment) -> Iterator[simpy.Event]:
+        """What was learned replaces what serves."""
+        pending = self.service.pending
+        while pending:
+            tick, agent = pending[0]
+            yield _at(clock, max(tick, int(clock.now)), DEPLOY)
+            self.service.policy = agent
+            pending.pop(0)
+
+    def _retraining(self, clock: simpy.Environment, today: list[InteractionLog]) -> Iterator[simpy.Event]:
+        """At the end of every `every_days`-th day the learner learns from its window of the log."""
+        service, plan = self.service, self.retraining
+        yield _at(clock, int(clock.now) + TICKS_PER_DAY - 1, RETRAIN)
+        if plan is None or service.learner is None or (service.day + 1) % plan.every_days:
+            return
+        end = (service.day + 1) * TICKS_PER_DAY
+        start = 0 if plan.window_days is None else end - plan.window_days * TICKS_PER_DAY
+        parts = [log for log in (*service.log, *today) if len(log) and log.tick[-1] >= start]
+        if not parts:
+            return
+        service.learner.learn(concatenate(parts).between(start, end))
+        service.num_retrainings += 1
+        service.pending.append((end + plan.delay_days * TICKS_PER_DAY, copy.deepcopy(service.learner)))
+
+    def _serve(self, rows: Int[A, " rows"], tick: int, today: list[InteractionLog]) -> None:
+        sessions, due = self.service.sessions, self.service.due
+        sessions.open(rows, np.full(len(rows), tick, np.int64))
+        while len(rows):
+            observation = sessions.observe(rows)
+            answer = self._recommend(observation, rows)
+            if self.probe is not None:
+                self.probe(sessions, rows, observation, answer.items)
+            response = sessions.answer(rows, answer.items)
+            today.append(record(observation, answer, _outcome(response)))
+            gone = rows[response.left]
+            if len(gone):
+                due[gone] = sessions.close(gone)
+                back = due[gone] < NEVER
+                self._gaps += (due[gone][back] // TICKS_PER_DAY - tick // TICKS_PER_DAY).tolist()
+            rows = rows[~response.left]
+
+    def _recommend(self, observation: Observation, rows: Int[A, " rows"]) -> Recommendation:
+        policy, num_slots = self.service.policy, self.service.sessions.num_slots
+        draws = self.service.sessions.draws(rows).fork("policy")
+        parts = []
+        for start in range(0, len(rows), self.max_batch):
+            part = slice(start, start + self.max_batch)
+            some = observation.take(part)
+            answer = policy.recommend(some, num_slots, draws.take(np.arange(len(rows))[part]))
+            check_slates(answer.items, some, policy.name)
+            parts.append(answer)
+        return parts[0] if len(parts) == 1 else _joined(parts)
+
+    def _figures(self, log: InteractionLog | None) -> dict[str, float]:
+        """The day's row: public counts, and the users' mean satisfaction where the world has it (hidden truth)."""
+        service = self.service
+        figures: dict[str, float] = {"day": service.day, "num_on_offer": self.num_on_offer}
+        num_slates = 0 if log is None else len(log)
+        figures["num_slates"] = num_slates
+        figures["num_visits"] = 0 if log is None else int((log.step == 0).sum())
+        figures["num_users"] = 0 if log is None else len(np.unique(log.user))
+        figures["clicks_per_slate"] = float("nan") if log is None else float(log.clicks.sum() / num_slates)
+        figures["reward_per_slate"] = float("nan") if log is None else float(log.reward.mean())
+        figures["num_returns"] = len(self._gaps)
+        figures["return_days"] = float(np.mean(self._gaps)) if self._gaps else float("nan")
+        figures["num_churned"] = int((service.due == NEVER).sum())
+        satisfaction = service.sessions.state.get("satisfaction")
+        figures["satisfaction"] = float("nan") if satisfaction is None else float(satisfaction.mean())
+        figures["num_retrainings"] = service.num_retrainings
+        return figures
+
+
+def _at(clock: simpy.Environment, tick: int, priority: int) -> simpy.Event:
+    """An event at `tick`, in the order of `priority` among those of the same tick."""
+    event = clock.event()
+    event._ok, event._value = True, None
+    clock.schedule(event, priority=priority, delay=tick - clock.now)
+    return event
+
+
+def _outcome(response: Response) -> dict[str, Any]:
+    return {name: getattr(response, name) for name in ("clicks", "dwell", "likes", "reward", "left")}
+
+
+def _joined(parts: list[Recommendation]) -> Recommendation:
+    sources = tuple(dict.fromkeys(name for part in parts for name in part.sources))
+    renumbered = [np.array([sources.index(s) for s in part.sources], np.int16)[part.source] for part in parts]
+    arrays = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("items", "propensity", "prefix_propensity", "propensity_error")
+    }
+    return Recommendation(**arrays, source=np.concatenate(renumbered), sources=sources)

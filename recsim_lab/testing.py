@@ -1,0 +1,265 @@
+"""The laws of each extension point, as functions that anyone's tests can run on their own parts.
+
+A law that does not hold raises AssertionError and says which. Statistical laws draw with fixed seeds and refuse a
+correct part with a chance below one in 100,000 each.
+"""
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from recsim_lab.interaction_log import InteractionLog
+from recsim_lab.policy import (
+    NEVER,
+    TICKS_PER_DAY,
+    Agent,
+    FeatureTable,
+    Observation,
+    Policy,
+    Probabilities,
+    Recommendation,
+    Scorer,
+)
+from recsim_lab.streams import Draws, draws_of
+
+A = np.ndarray
+
+_SURPRISE = 4.3
+"""Standard deviations beyond which a statistic refutes a law: one-sided chance 9e-6."""
+_CHUNK = 20_000
+"""Requests that are answered at a time."""
+
+
+def check_policy(policy: Policy, observation: Observation, num_slots: int, draws: Draws) -> None:
+    """The laws of `recommend` and `probabilities` on given requests.
+
+    Items are distinct and eligible; a row gets the same answer alone and in a batch of any order; propensities
+    are probabilities that fit together; and they are the `probabilities` of the same slates. Costs a few dozen
+    calls. Requests whose best scores differ in their last bits only may be answered differently by a policy that
+    multiplies matrices; keep such ties out.
+    """
+    answer = policy.recommend(observation, num_slots, draws)
+    shape = (len(observation), num_slots)
+    for field in fields(Recommendation):
+        if field.name != "sources":
+            array = getattr(answer, field.name)
+            _law(array.shape == shape, f"{field.name} has a row for each request and a column for each slot", array)
+
+    ordered = np.sort(answer.items, axis=1)
+    _law((ordered[:, 1:] != ordered[:, :-1]).all(), "items of a slate are distinct", answer.items)
+    in_range = (answer.items >= 0) & (answer.items < observation.features.num_items)
+    _law(in_range.all(), "items are of the catalogue", answer.items)
+    allowed = np.take_along_axis(observation.eligible(), answer.items.astype(np.int64), axis=1)
+    _law(allowed.all(), "items are eligible", answer.items[~allowed.all(axis=1)])
+    named = (answer.source >= 0) & (answer.source < len(answer.sources))
+    _law(named.all(), f"sources are among the {len(answer.sources)} named", answer.source)
+
+    own = Probabilities(answer.propensity, answer.prefix_propensity, answer.propensity_error)
+    check_probabilities(own, "propensities")
+    _law(not (own.marginal == 0).any(), "the policy does what it calls possible", own.marginal)
+    told = policy.probabilities(observation, answer.items)
+    exact = (own.error == 0) & (told.error == 0)
+    for name, mine, theirs in (("marginal", own.marginal, told.marginal), ("prefix", own.prefix, told.prefix)):
+        same = np.isclose(mine, theirs, rtol=1e-5, atol=0, equal_nan=True) | ~exact
+        _law(same.all(), f"probabilities() of the own slates are the propensities ({name})", (mine, theirs))
+
+    backwards = np.arange(len(observation))[::-1]
+    again = policy.recommend(observation.take(backwards), num_slots, draws.take(backwards))
+    _same_answers(answer, again, backwards, "in another order")
+    for row in np.unique(np.linspace(0, len(observation) - 1, 8).astype(np.int64)) if len(observation) else ():
+        alone = np.array([row])
+        again = policy.recommend(observation.take(alone), num_slots, draws.take(alone))
+        _same_answers(answer, again, alone, "alone")
+
+
+def check_probabilities(told: Probabilities, whose: str) -> None:
+    """Marginal and prefix probabilities fit together, NaN where they cannot be had."""
+    marginal, prefix = told.marginal, told.prefix
+    for name, values in (("marginal", marginal), ("prefix", prefix)):
+        possible = np.isnan(values) | ((values >= 0) & (values <= 1 + 1e-6))
+        _law(possible.all(), f"{whose} ({name}) are in [0, 1]", values[~possible])
+    _law((told.error >= 0).all(), f"errors of {whose} are at least 0", told.error)
+    exact = told.error == 0
+    slack = 1 + 1e-5
+    _law(not (exact & (prefix > marginal * slack)).any(), f"{whose}: prefix at most marginal", (prefix, marginal))
+    _law(
+        not (exact[:, 1:] & (prefix[:, 1:] > prefix[:, :-1] * slack)).any(),
+        f"{whose}: a longer prefix is not likelier",
+        prefix,
+    )
+    first = np.isclose(marginal[:, :1], prefix[:, :1], rtol=1e-5, equal_nan=True) | ~exact[:, :1]
+    _law(first.all(), f"{whose}: marginal and prefix agree in the first slot", (marginal, prefix))
+
+
+def check_propensities(
+    policy: Policy, request: Observation, num_slots: int, num_draws: int = 200_000, seed: int = 0
+) -> None:
+    """Over many draws for one request, items and slates appear as often as the propensities say.
+
+    Chi-square tests of the items in each slot and of the whole slates; keep the catalogue small (some tens of
+    items), so that what is expected is counted often enough.
+    """
+    _law(len(request) == 1, "the law is about one request", len(request))
+    num_items = request.features.num_items
+    # Row i shows item i in the first slot, item i + 1 in the second, ...: each item once in each slot.
+    slates = ((np.arange(num_items)[:, None] + np.arange(num_slots)) % num_items).astype(np.int32)
+    told = policy.probabilities(request.take(np.zeros(num_items, np.int64)), slates)
+    check_probabilities(told, "probabilities")
+    expected = np.empty((num_slots, num_items))
+    expected[np.arange(num_slots), slates] = told.marginal
+    _law(
+        np.allclose(expected.sum(axis=1), 1, atol=1e-4),
+        "marginal probabilities of a slot sum to 1",
+        expected.sum(axis=1),
+    )
+
+    answers = [
+        policy.recommend(
+            request.take(np.zeros(min(_CHUNK, num_draws - first), np.int64)),
+            num_slots,
+            draws_of(seed, np.arange(first, min(first + _CHUNK, num_draws))),
+        )
+        for first in range(0, num_draws, _CHUNK)
+    ]
+    items = np.concatenate([answer.items for answer in answers])
+    prefix = np.concatenate([answer.prefix_propensity[:, -1] for answer in answers])
+    for slot in range(num_slots):
+        counts = np.bincount(items[:, slot], minlength=num_items)
+        check_counts(counts, num_draws * expected[slot], f"items of slot {slot}")
+
+    seen, first_seen, counts = np.unique(items, axis=0, return_index=True, return_counts=True)
+    likely = prefix[first_seen].astype(np.float64)
+    rest = max(1 - likely.sum(), 0.0)
+    _law(likely.sum() <= 1 + 1e-4, "probabilities of slates sum to at most 1", likely.sum())
+    check_counts(np.append(counts, 0), num_draws * np.append(likely, rest), f"the {len(seen)} slates seen")
+
+
+def check_counts(observed: Int[A, " cells"], expected: Float[A, " cells"], what: str) -> None:
+    """Chi-square test of counts; cells expected fewer than 5 times are counted together.
+
+    The statistic is turned into a standard normal by its cube root (Wilson & Hilferty, PNAS 1931).
+    """
+    _law(not ((expected == 0) & (observed > 0)).any(), f"{what}: what has probability 0 does not happen", observed)
+    small = expected < 5
+    observed = np.append(observed[~small], observed[small].sum()).astype(np.float64)
+    expected = np.append(expected[~small], expected[small].sum())
+    if expected[-1] < 5:
+        # Too few to test by themselves: with the smallest of the others, or nothing is left to test.
+        if len(expected) == 1:
+            return
+        smallest = np.argmin(expected[:-1])
+        observed[smallest] += observed[-1]
+        expected[smallest] += expected[-1]
+        observed, expected = observed[:-1], expected[:-1]
+    freedom = len(expected) - 1
+    if freedom == 0:
+        return
+    statistic = ((observed - expected) ** 2 / expected).sum()
+    variance = 2 / (9 * freedom)
+    surprise = (np.cbrt(statistic / freedom) - (1 - variance)) / np.sqrt(variance)
+    _law(
+        bool(surprise < _SURPRISE),
+        f"{what}: counts fit the probabilities (chi-square {statistic:.1f} with {freedom} degrees of freedom)",
+        np.stack([observed, expected]),
+    )
+
+
+def check_agent(make: Callable[[], Agent], log: InteractionLog, folder: Path, num_slots: int = 5) -> None:
+    """Learning is repeatable, and a saved agent goes on exactly where it stood.
+
+    `make` builds the same agent again and again. Learns from the first half of the log, is saved and loaded, then
+    both learn from the whole log.
+    """
+    requests = log.observations(np.arange(max(len(log) - 50, 0), len(log)))
+    draws = draws_of(7, requests.user)
+    earlier = log.take(slice(0, len(log) // 2))
+
+    def same(first: Agent, second: Agent, when: str) -> None:
+        one, two = (agent.recommend(requests, num_slots, draws) for agent in (first, second))
+        _same_answers(one, two, np.arange(len(requests)), when)
+        if isinstance(first, Scorer) and isinstance(second, Scorer):
+            scores = first.scores(requests)
+            _law(bool(np.isfinite(scores).all()), "scores are finite", scores)
+            _law(np.array_equal(scores, second.scores(requests)), f"scores are equal {when}", scores)
+
+    agent, twin = make(), make()
+    same(agent, twin, "before learning")
+    agent.learn(earlier)
+    twin.learn(earlier)
+    same(agent, twin, "after learning the same")
+
+    path = folder / "agent"
+    before = set(folder.iterdir())
+    agent.save(path)
+    written = set(folder.iterdir()) - before
+    _law(written <= {path}, "an agent is saved as one file", written)
+    loaded = make()
+    loaded.load(path)
+    same(agent, loaded, "after saving and loading")
+    agent.learn(log)
+    loaded.learn(log)
+    twin.learn(log)
+    same(agent, loaded, "after saving, loading and learning on")
+    same(agent, twin, "after learning on, saved or not")
+
+
+def planted_log(
+    num_users: int = 60, num_items: int = 40, num_slots: int = 5, num_days: int = 6, seed: int = 0
+) -> InteractionLog:
+    """Random slates, of which even users click even items and odd users odd ones: taste that an agent must find.
+
+    A day has one session of four slates for every user; an item of the user's kind is clicked with probability
+    .5, any other with .03. Catalogue and users have no features.
+    """
+    generator = np.random.default_rng(seed)
+    num_slates = num_days * 4 * num_users
+    slate = generator.permuted(np.tile(np.arange(num_items), (num_slates, 1)), axis=1)[:, :num_slots]
+    day, step, user = (index.ravel() for index in np.indices((num_days, 4, num_users)))
+    own = slate % 2 == user[:, None] % 2
+    clicks = generator.random(slate.shape) < np.where(own, 0.5, 0.03)
+    never = np.full(num_items, NEVER)
+    left = num_items - np.arange(num_slots)
+    return InteractionLog(
+        tick=day * TICKS_PER_DAY + step,
+        user=user.astype(np.int32),
+        session=day.astype(np.int32),
+        step=step.astype(np.int32),
+        device=np.zeros(num_slates, np.int8),
+        reward=clicks.sum(axis=1).astype(np.float32),
+        left=step == 3,
+        slate=slate.astype(np.int32),
+        propensity=np.full(slate.shape, 1 / num_items, np.float32),
+        prefix_propensity=np.broadcast_to(np.cumprod(1 / left).astype(np.float32), slate.shape),
+        propensity_error=np.zeros(slate.shape, np.float32),
+        source=np.zeros(slate.shape, np.int16),
+        clicks=clicks,
+        dwell=clicks.astype(np.float32),
+        likes=np.zeros_like(clicks),
+        features=FeatureTable((), (), {}, {}, release=np.zeros_like(never), withdrawal=never),
+        sources=("random",),
+        history=20,
+        shown=4 * num_slots,
+    )
+
+
+def _same_answers(whole: Recommendation, part: Recommendation, rows: Int[A, " part"], when: str) -> None:
+    """Every row of `part` is the answer that `whole` has for that row."""
+    _law(
+        np.array_equal(whole.items[rows], part.items),
+        f"a request gets the same slate {when}",
+        (whole.items[rows], part.items),
+    )
+    for name in ("propensity", "prefix_propensity"):
+        mine, theirs = getattr(whole, name)[rows], getattr(part, name)
+        _law(np.allclose(mine, theirs, rtol=1e-5, equal_nan=True), f"a request gets the same {name} {when}", theirs)
+    sources = [np.array(answer.sources, object)[answer.source] for answer in (whole, part)]
+    _law(np.array_equal(sources[0][rows], sources[1]), f"a request gets the same sources {when}", part.sources)
+
+
+def _law(holds: bool | np.bool_, law: str, found: object) -> None:
+    """An explicit raise, so that the laws also hold under `python -O`."""
+    if not holds:
+        raise AssertionError(f"{law}; found {found}")
