@@ -22,7 +22,7 @@ class RepeatRules(Wrapper):
     too few, all. With `days=0` only the session counts. The policy inside keeps its name.
     """
 
-    days: float = 7.0
+    days: float | int = 7
 
     def __post_init__(self) -> None:
         if not self.days >= 0:

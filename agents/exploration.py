@@ -28,7 +28,7 @@ class EpsilonGreedy(Wrapper):
     it is not. Explored items know only the rules of the request: put `RepeatRules` around this, not inside.
     """
 
-    epsilon: float
+    epsilon: float | int
 
     def __post_init__(self) -> None:
         if not 0 <= self.epsilon <= 1:

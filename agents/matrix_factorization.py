@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, final
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int, UInt8
-from torch.nn.functional import softplus
+from torch.nn.functional import embedding, softplus
 
 from agents.base import LOWEST, ArrayAgent, check_catalogue, indifferent
 from recsim_lab.interaction_log import InteractionLog
@@ -159,7 +159,7 @@ class MatrixFactorization(ArrayAgent, Scorer):
             candidates = torch.cat([clicked_item[order, None], negative], dim=1)
             for start in range(0, len(user), self.batch_size):
                 batch = slice(start, start + self.batch_size)
-                loss = self._loss(users[user[batch]], items[candidates[batch]], valid[batch])
+                loss = self._loss(embedding(user[batch], users), embedding(candidates[batch], items), valid[batch])
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

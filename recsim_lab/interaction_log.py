@@ -159,7 +159,8 @@ class InteractionLog:
     def write(self, folder: Path) -> None:
         """Add the log to a Parquet data set: one file a day, `day=<n>/log.parquet`, replaced whole."""
         folder.mkdir(parents=True, exist_ok=True)
-        _write_description(folder, self)
+        if not (folder / "log.json").exists():
+            _write_description(folder, self)
         for day in np.unique(self.day):
             target = folder / f"day={day}" / "log.parquet"
             target.parent.mkdir(exist_ok=True)

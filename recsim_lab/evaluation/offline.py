@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Bool, Float32
 
 from recsim_lab.evaluation.ranking import mean_metrics, ranking_metrics
 from recsim_lab.interaction_log import InteractionLog

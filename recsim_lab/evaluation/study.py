@@ -210,7 +210,7 @@ def _agent_arms(unit: Unit, stage: _Stage, factories: Factories) -> dict[str, An
         for candidates, metrics in scored.items():
             offline |= {f"offline/{split.name}-{candidates}/{name}": value for name, value in metrics.items()}
     assert deployed is not None
-    plans = [None] + [Retraining(plan.retrain_every)] * bool(plan.retrain_every)
+    plans = [None, Retraining(plan.retrain_every)] if plan.retrain_every else [None]
     arms = []
     for retraining in plans:
         arm = _arm(stage, factories, factories.rules(deployed), retraining)

@@ -100,6 +100,12 @@ class Rating(Feedback):
     high: float = 5.0
     liked: float = 4.0
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.noise < np.inf:
+            raise ValueError(f"noise must be at least 0 and finite, got {self.noise}")
+        if not self.low <= self.high:
+            raise ValueError(f"low must be at most high {self.high}, got {self.low}")
+
     def emit(
         self,
         world: "World",

@@ -3,9 +3,10 @@
 `fidelity` (which needs pandas) and `held_out` stand in modules of their own.
 """
 
-from recsim_lab.simulation.calibration.behaviour import Behaviour, Leniency
+from recsim_lab.simulation.calibration.behaviour import Behaviour
 from recsim_lab.simulation.calibration.estimates import Estimates, estimate
 from recsim_lab.simulation.calibration.factors import FactorSettings, RatingFactors, fit_factors
+from recsim_lab.simulation.calibration.leniency import Leniency
 from recsim_lab.simulation.calibration.worlds import calibrate, calibrated_world
 
 __all__ = [

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Float32, Int, UInt8
 
 from recsim_lab.datasets import Ratings
 from recsim_lab.simulation.calibration.factors import FactorSettings, RatingFactors, fit_factors
@@ -45,7 +45,6 @@ class Estimates:
         arrays = {
             field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("factors", *_TEXTS)
         }
-        # Small unsigned integers would not do: ids may be large. Zeros in the high bytes compress well.
         arrays |= {name: _encoded(getattr(self, name)) for name in _TEXTS}
         arrays["mean"] = np.float64(self.factors.mean)
         for side in ("user", "item"):
@@ -133,12 +132,12 @@ def _count_pairs(
     return np.bincount(cell, minlength=num_rows * num_columns).reshape(num_rows, num_columns).astype(np.int32)
 
 
-def _encoded(texts: tuple[str, ...]) -> Int[A, " bytes"]:
+def _encoded(texts: tuple[str, ...]) -> UInt8[A, " bytes"]:
     """The texts as UTF-8 with a line end between them."""
     if any("\n" in text for text in texts):
         raise ValueError(f"titles must be of one line, got {next(text for text in texts if chr(10) in text)!r}")
-    return np.frombuffer("\n".join(texts).encode(), np.uint8).astype(np.int16)
+    return np.frombuffer("\n".join(texts).encode(), np.uint8)
 
 
-def _decoded(codes: Int[A, " bytes"]) -> tuple[str, ...]:
-    return tuple(codes.astype(np.uint8).tobytes().decode().split("\n"))
+def _decoded(codes: UInt8[A, " bytes"]) -> tuple[str, ...]:
+    return tuple(codes.tobytes().decode().split("\n"))

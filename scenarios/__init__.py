@@ -1,0 +1,1 @@
+"""Questions that run: `python -m scenarios.<name>`."""

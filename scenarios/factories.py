@@ -1,0 +1,29 @@
+"""How scenarios make worlds and policies; evaluation is given these and knows neither presets nor agents."""
+
+from agents.business_rules import RepeatRules
+from agents.registry import family_of, make_agent
+from recsim_lab.evaluation.study import Factories
+from recsim_lab.policy import Observation, Policy
+from recsim_lab.simulation.presets import make_world
+from recsim_lab.simulation.world import World
+
+REPEAT_DAYS = 7.0
+"""No policy shows again what the user clicked in the last so many days, nor anything twice in a session."""
+
+
+def world_of_seed(name: str, seed: int) -> World:
+    """A preset drawn anew for each seed."""
+    return make_world(name, seed=seed)
+
+
+def with_rules(policy: Policy) -> RepeatRules:
+    """The policy under the rules that bind all."""
+    return RepeatRules(policy, REPEAT_DAYS)
+
+
+def restricted(observation: Observation, num_slots: int) -> Observation:
+    """Rebuilt requests under the same rules."""
+    return RepeatRules(make_agent("random"), REPEAT_DAYS).apply(observation, num_slots)
+
+
+FACTORIES = Factories(world_of_seed, make_agent, family_of, with_rules, restricted)

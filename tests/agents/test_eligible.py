@@ -1,0 +1,45 @@
+"""Drawing without replacement by number is exact."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.eligible import can_stand, draw_unplaced, eligible_items
+
+
+@given(num=st.integers(1, 30), data=st.data())
+def test_every_free_number_has_an_equal_share_of_the_unit_interval(num, data):
+    placed = data.draw(st.lists(st.integers(0, num - 1), unique=True, max_size=num - 1))
+    free = num - len(placed)
+    # Four points inside each of the equal parts.
+    uniform = (np.arange(4 * free) + 0.5) / (4 * free)
+    numbers = draw_unplaced(uniform, np.full(4 * free, num), np.tile(np.array(placed, np.int64), (4 * free, 1)))
+    expected = [n for n in range(num) if n not in placed]
+    assert numbers.tolist() == np.repeat(expected, 4).tolist()
+
+
+def test_the_largest_uniform_stays_below_the_bound():
+    largest = np.array([1 - 2.0**-24], np.float32)
+    assert draw_unplaced(largest, np.array([2_000_000]), np.zeros((1, 0), np.int64)) == 1_999_999
+
+
+def test_numbers_and_items_are_inverse(requests):
+    observation = requests([0, 1], 6, blocked=[[0, 3], [-1, 5]], release=[0, 0, 0, 0, 200_000, 0])
+    eligible = eligible_items(observation, 2)
+    assert eligible.num.tolist() == [3, 4]
+    assert eligible.item(np.array([[0, 1, 2], [0, 1, 3]])).tolist() == [[1, 2, 5], [0, 1, 3]]
+    assert eligible.number(np.array([[5, 0, 4, 3, -1, 7], [5, 0, 4, 3, -1, 7]])).tolist() == [
+        [2, -1, -1, -1, -1, -1],
+        [-1, 0, -1, 3, -1, -1],
+    ]
+
+
+def test_too_few_items(requests):
+    with pytest.raises(ValueError, match="num_slots must be at most"):
+        eligible_items(requests([0], 3, blocked=[[1]]), 3)
+
+
+def test_what_can_stand():
+    numbers = np.array([[0, 1, 0], [-1, 2, 2], [3, 4, 5]])
+    assert can_stand(numbers).tolist() == [[True, True, False], [False, True, False], [True, True, True]]
