@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,8 +22,8 @@ LOWEST = np.float32(-1e9)
 class ArrayAgent(Agent):
     """Names, saves and loads an agent by its fields.
 
-    Fields that `__init__` takes are parameters. All others are the learned state: each an array, or None as long
-    as nothing was learned. `seed` is a parameter of the run, not of the agent, and stays out of its name.
+    Fields that `__init__` takes are parameters. All others are what was learned, each made by `learned()`.
+    `seed` is a parameter of the run, not of the agent, and stays out of its name.
     """
 
     family: ClassVar[str]
@@ -44,8 +44,8 @@ class ArrayAgent(Agent):
 
     def save(self, path: Path) -> None:
         """Write parameters and learned arrays as one .npz file, whatever the ending of `path`."""
-        learned = {name: value for name, value in self._learned() if value is not None}
-        write_arrays(path, {"_agent": np.array(self._description())} | learned)
+        state = {name: getattr(self, name) for name in self._learned()}
+        write_arrays(path, {"_agent": np.array(self._description())} | state)
 
     def load(self, path: Path) -> None:
         """Take over what `save` wrote.
@@ -57,14 +57,19 @@ class ArrayAgent(Agent):
             saved = str(arrays["_agent"]) if "_agent" in arrays else "no agent"
             if saved != self._description():
                 raise ValueError(f"{path} must hold the agent {self._description()}, got {saved}")
-            for name, _ in self._learned():
-                setattr(self, name, arrays.get(name))
+            for name in self._learned():
+                setattr(self, name, arrays[name])
 
-    def _learned(self) -> Iterator[tuple[str, A | None]]:
-        return ((f.name, getattr(self, f.name)) for f in fields(self) if not f.init)
+    def _learned(self) -> list[str]:
+        return [f.name for f in fields(self) if not f.init]
 
     def _description(self) -> str:
         return json.dumps({"family": self.family} | self.parameters)
+
+
+def learned(num_axes: int, dtype: type[np.generic] = np.float32) -> Any:
+    """A field that `learn` fills: an array that is empty as long as nothing was learned."""
+    return field(init=False, repr=False, default_factory=lambda: np.zeros((0,) * num_axes, dtype))
 
 
 def write_arrays(path: Path, arrays: Mapping[str, A]) -> None:

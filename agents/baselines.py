@@ -1,12 +1,12 @@
 """What every recommender must beat: items at random, and the items that most users click."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from agents.base import ArrayAgent, check_catalogue, indifferent
+from agents.base import ArrayAgent, check_catalogue, indifferent, learned
 from agents.eligible import can_stand, draw_unplaced, eligible_items
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import TICKS_PER_DAY, Observation, Probabilities, Recommendation, Scorer
@@ -67,7 +67,7 @@ class Popularity(ArrayAgent, Scorer):
     window_days: float | None = None
     by: Literal["clicks", "rate"] = "clicks"
     prior_impressions: float = 100.0
-    popularity: Float[A, " items"] | None = field(init=False, default=None, repr=False)
+    popularity: Float[A, " items"] = learned(1)
 
     def __post_init__(self) -> None:
         if self.window_days is not None and not self.window_days > 0:
@@ -92,7 +92,7 @@ class Popularity(ArrayAgent, Scorer):
     def scores(
         self, observation: Observation, items: Int[A, "rows candidates"] | None = None
     ) -> Float32[A, "rows candidates"]:
-        if self.popularity is None:
+        if not len(self.popularity):
             return indifferent(observation, items)
         check_catalogue(len(self.popularity), observation)
         if items is not None:

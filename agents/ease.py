@@ -1,6 +1,6 @@
 """EASE: the linear item-to-item model with a closed form (Steck, WWW 2019, "Embarrassingly shallow autoencoders")."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, final
 
 import numpy as np
@@ -8,6 +8,7 @@ from jaxtyping import Float, Float32
 from scipy.linalg import lapack
 from scipy.sparse import csr_array
 
+from agents.base import learned
 from agents.item_to_item import ItemToItem
 
 A = np.ndarray
@@ -25,7 +26,7 @@ class EASE(ItemToItem):
     family: ClassVar[str] = "ease"
 
     regularization: float = 300.0
-    weights: Float[A, "items items"] | None = field(init=False, default=None, repr=False)
+    weights: Float[A, "items items"] = learned(2)
 
     def __post_init__(self) -> None:
         if not 0 < self.regularization < float("inf"):

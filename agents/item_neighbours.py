@@ -1,12 +1,13 @@
 """Item neighbours: an item is worth as much to a user as it resembles what the user clicked."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, final
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
 from scipy.sparse import csr_array
 
+from agents.base import learned
 from agents.item_to_item import ItemToItem
 from recsim_lab.policy import top_items
 
@@ -30,10 +31,10 @@ class ItemKNN(ItemToItem):
 
     num_neighbours: int = 100
     shrinkage: float = 20.0
-    similarity: Float[A, " weights"] | None = field(init=False, default=None, repr=False)
+    similarity: Float[A, " weights"] = learned(1)
     """Compressed rows of the sparse matrix from clicked items to those that listen to them."""
-    listener: Int[A, " weights"] | None = field(init=False, default=None, repr=False)
-    listener_start: Int[A, " bounds"] | None = field(init=False, default=None, repr=False)
+    listener: Int[A, " weights"] = learned(1, np.int32)
+    listener_start: Int[A, " bounds"] = learned(1, np.int32)
 
     def __post_init__(self) -> None:
         if self.num_neighbours < 1:

@@ -1,13 +1,13 @@
 """Models whose score of an item is the sum of its weights with the items the user clicked."""
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
 from scipy.sparse import csr_array
 
-from agents.base import ArrayAgent, check_catalogue, indifferent
+from agents.base import ArrayAgent, check_catalogue, indifferent, learned
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import Observation, Scorer, gather
 
@@ -22,11 +22,11 @@ class ItemToItem(ArrayAgent, Scorer):
     since, is scored by popularity: the item's share of the log's distinct (user, item) clicks.
     """
 
-    clicked_items: Int[A, " clicks"] | None = field(init=False, default=None, repr=False)
+    clicked_items: Int[A, " clicks"] = learned(1, np.int32)
     """Distinct items clicked by user 0, ascending, then by user 1, ..."""
-    clicked_start: Int[A, " bounds"] | None = field(init=False, default=None, repr=False)
+    clicked_start: Int[A, " bounds"] = learned(1, np.int32)
     """Where each user's begin; one bound more than users."""
-    popularity: Float[A, " items"] | None = field(init=False, default=None, repr=False)
+    popularity: Float[A, " items"] = learned(1)
 
     @abstractmethod
     def fit_weights(self, clicks: csr_array) -> None:
@@ -47,7 +47,7 @@ class ItemToItem(ArrayAgent, Scorer):
     def scores(
         self, observation: Observation, items: Int[A, "rows candidates"] | None = None
     ) -> Float32[A, "rows candidates"]:
-        if self.popularity is None:
+        if not len(self.popularity):
             return indifferent(observation, items)
         check_catalogue(len(self.popularity), observation)
         histories = self.histories(observation)

@@ -5,7 +5,7 @@ with sampled negatives.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 from torch.nn.functional import embedding, softplus
 
-from agents.base import LOWEST, ArrayAgent, check_catalogue, indifferent
+from agents.base import LOWEST, ArrayAgent, check_catalogue, indifferent, learned
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import Observation, Scorer, gather
 
@@ -54,16 +54,16 @@ class MatrixFactorization(ArrayAgent, Scorer):
     """Clicks in a step; each brings its negatives."""
     seed: int = 0
 
-    users: Float[A, "users_and_newcomer dim"] | None = field(init=False, default=None, repr=False)
+    users: Float[A, "users_and_newcomer dim"] = learned(2)
     """Vectors of the users; the last row, the mean of all who clicked, serves those who never did."""
-    items: Float[A, "items dim_and_bias"] | None = field(init=False, default=None, repr=False)
-    user_moments: Float[A, "two users_and_newcomer dim"] | None = field(init=False, default=None, repr=False)
+    items: Float[A, "items dim_and_bias"] = learned(2)
+    user_moments: Float[A, "two users_and_newcomer dim"] = learned(3)
     """Adam's running means of the gradient and of its square."""
-    item_moments: Float[A, "two items dim_and_bias"] | None = field(init=False, default=None, repr=False)
-    num_steps: Int[A, ""] | None = field(init=False, default=None, repr=False)
-    clicked_once: Bool[A, " users_and_newcomer"] | None = field(init=False, default=None, repr=False)
-    shown_once: Bool[A, " items"] | None = field(init=False, default=None, repr=False)
-    generator_state: UInt8[A, " bytes"] | None = field(init=False, default=None, repr=False)
+    item_moments: Float[A, "two items dim_and_bias"] = learned(3)
+    num_steps: Int[A, ""] = learned(0, np.int64)
+    clicked_once: Bool[A, " users_and_newcomer"] = learned(1, np.bool_)
+    shown_once: Bool[A, " items"] = learned(1, np.bool_)
+    generator_state: UInt8[A, " bytes"] = learned(1, np.uint8)
 
     def __post_init__(self) -> None:
         for name in ("dim", "epochs", "warm_epochs", "num_negatives", "batch_size"):
@@ -81,7 +81,7 @@ class MatrixFactorization(ArrayAgent, Scorer):
     def scores(
         self, observation: Observation, items: Int[A, "rows candidates"] | None = None
     ) -> Float32[A, "rows candidates"]:
-        if self.users is None or self.items is None:
+        if not len(self.users):
             return indifferent(observation, items)
         check_catalogue(len(self.items), observation)
         vectors = self.users[np.minimum(observation.user, len(self.users) - 1)]
@@ -95,11 +95,11 @@ class MatrixFactorization(ArrayAgent, Scorer):
         if not len(row):
             return
         generator = torch.Generator()
-        if self.generator_state is None:
+        if not len(self.generator_state):
             generator.manual_seed(self.seed)
         else:
             generator.set_state(torch.from_numpy(self.generator_state.copy()))
-        num_epochs = self.epochs if self.users is None else self.warm_epochs
+        num_epochs = self.warm_epochs if len(self.users) else self.epochs
         self._make_room(int(log.user.max()) + 1, log.features.num_items, generator)
 
         clicked_user, clicked_item = log.user[row].astype(np.int64), log.slate[row, slot].astype(np.int64)
@@ -116,7 +116,7 @@ class MatrixFactorization(ArrayAgent, Scorer):
 
     def _make_room(self, num_users: int, num_items: int, generator: torch.Generator) -> None:
         """Make the tables, or add rows for new users, who start as the newcomer."""
-        if self.users is None:
+        if not len(self.users):
             self.users = _INITIAL_SCALE * torch.randn(num_users + 1, self.dim, generator=generator).numpy()
             self.items = _INITIAL_SCALE * torch.randn(num_items, self.dim + 1, generator=generator).numpy()
             # The bias starts at the log-odds of a click among the examples.
@@ -159,6 +159,7 @@ class MatrixFactorization(ArrayAgent, Scorer):
             candidates = torch.cat([clicked_item[order, None], negative], dim=1)
             for start in range(0, len(user), self.batch_size):
                 batch = slice(start, start + self.batch_size)
+                # Indexing would add up its gradients in any order where torch has several threads; this does not.
                 loss = self._loss(embedding(user[batch], users), embedding(candidates[batch], items), valid[batch])
                 optimizer.zero_grad()
                 loss.backward()

@@ -25,7 +25,7 @@ def kernel(function: Callable) -> Callable:
     parallel = _njit(function, parallel=True)
 
     def dispatch(first, *others):  # type: ignore[no-untyped-def]
-        if len(first) < PARALLEL_ROWS or numba.config.NUMBA_NUM_THREADS == 1:
+        if len(first) < PARALLEL_ROWS or numba.config.NUMBA_NUM_THREADS == 1:  # type: ignore[attr-defined]
             return serial(first, *others)
         return parallel(first, *others)
 
@@ -41,7 +41,7 @@ def _njit(function: Callable, parallel: bool) -> Any:
         # Numba's cache tells versions apart by name, not by option: a copy of another name gets its own files.
         function = types.FunctionType(function.__code__, function.__globals__)
         function.__qualname__ += "_parallel"
-    options = {"parallel": parallel, "nogil": True, "error_model": "numpy"}
+    options: dict[str, Any] = {"parallel": parallel, "nogil": True, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # no folder to cache in can be written

@@ -152,7 +152,9 @@ class InteractionLog:
         if len(frame) % num_slots:
             raise ValueError(f"every slate must have {num_slots} slots, got {len(frame)} impressions")
         frame = frame.sort_values(["row", "slot"], kind="stable")
-        arrays = {name: frame[name].to_numpy(dtype)[::num_slots] for name, dtype in REQUEST_COLUMNS.items()}
+        arrays: dict[str, Any] = {
+            name: frame[name].to_numpy(dtype)[::num_slots] for name, dtype in REQUEST_COLUMNS.items()
+        }
         arrays |= {n: frame[n].to_numpy(dtype).reshape(-1, num_slots) for n, dtype in SLOT_COLUMNS.items()}
         return replace(like, **arrays)
 
@@ -184,7 +186,7 @@ def read_log(folder: Path, days: range | None = None) -> InteractionLog:
     parts = []
     for day in wanted:
         table = pq.read_table(folder / f"day={day}" / "log.parquet", partitioning=None)
-        arrays = {n: table[n].to_numpy().astype(dtype) for n, dtype in REQUEST_COLUMNS.items()}
+        arrays: dict[str, Any] = {n: table[n].to_numpy().astype(dtype) for n, dtype in REQUEST_COLUMNS.items()}
         arrays |= {
             name: table[name]
             .combine_chunks()
@@ -210,7 +212,8 @@ def concatenate(logs: Sequence[InteractionLog]) -> InteractionLog:
     if len(lengths := {log.num_slots for log in logs}) > 1:
         raise ValueError(f"logs must have slates of one length, got {sorted(lengths)}")
     sources = tuple(dict.fromkeys(name for log in logs for name in log.sources))
-    arrays = {name: np.concatenate([getattr(log, name) for log in logs]) for name in (*REQUEST_COLUMNS, *SLOT_COLUMNS)}
+    names = (*REQUEST_COLUMNS, *SLOT_COLUMNS)
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(log, name) for log in logs]) for name in names}
     arrays["source"] = np.concatenate(
         [
             np.array([sources.index(s) for s in log.sources], np.int16)[log.source] if log.sources else log.source
@@ -265,7 +268,7 @@ def _write_atomically(target: Path, log: InteractionLog) -> None:
 def _write_description(folder: Path, log: InteractionLog) -> None:
     """The feature table (as .npz) and what else the rows' files do not hold (as .json)."""
     table = log.features
-    arrays = {f"user/{name}": column for name, column in table.users.items()}
+    arrays: dict[str, Any] = {f"user/{name}": column for name, column in table.users.items()}
     arrays |= {f"item/{name}": column for name, column in table.items.items()}
     arrays |= {"release": table.release, "withdrawal": table.withdrawal}
     scratch = folder / "features.partial.npz"

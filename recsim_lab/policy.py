@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -116,7 +116,8 @@ class Observation:
 
     def take(self, rows: Int[A, " taken"] | slice) -> "Observation":
         """Some of the requests."""
-        arrays = {name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        columns = (name for name, value in vars(self).items() if isinstance(value, np.ndarray))
+        arrays: dict[str, Any] = {name: getattr(self, name)[rows] for name in columns}
         return replace(self, **arrays)
 
 

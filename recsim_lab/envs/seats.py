@@ -20,7 +20,8 @@ A = np.ndarray
 
 MAX_TICK = 2**40
 """Upper bound of ticks in the observation space: two million years."""
-FIELDS = ("user", "session", "step", "tick", "device", "clicked", "clicked_tick", "shown")
+NUMBERS = ("user", "session", "step", "tick", "device")
+FIELDS = (*NUMBERS, "clicked", "clicked_tick", "shown")
 """The fields of `Observation` that an environment's observation has."""
 
 REWARDS: dict[str, Callable[[State, A, Response], A]] = {
@@ -85,10 +86,12 @@ class Seats:
         self.steps = np.zeros(len(seed), np.int64)
         self.sessions.open(self.rows, self.sessions.first_visit(self.rows))
 
-    def next_life(self, rows: Int[A, " rows"]) -> None:
-        """The next user on these seats."""
+    def next_life(self, rows: Int[A, " rows"], seed: UInt64[A, " rows"] | None = None) -> None:
+        """The next user on these seats; given a seed for each, the user of life 0 under it."""
         state = self.sessions.state
         user = state["user"][rows] + 1
+        if seed is not None:
+            state["seed"][rows], user = seed, np.zeros_like(user)
         self.sessions.reseat(rows, user, draw_profiles(self.world, state["seed"][rows], user))
         self.steps[rows] = 0
         self.sessions.open(rows, self.sessions.first_visit(rows))
@@ -108,16 +111,20 @@ class Seats:
         return Outcome(reward, terminated, self.steps[rows] >= self.max_steps, response)
 
     def observe(self, rows: Int[A, " rows"]) -> dict[str, A]:
-        """The observation's fields, one row a seat."""
+        """The observation's fields, one row a seat; a number is an array of width 1."""
         observation = self.sessions.observe(rows)
-        return {name: getattr(observation, name) for name in FIELDS}
+        return {name: getattr(observation, name).reshape(len(rows), -1) for name in FIELDS}
 
-    def observation_space(self) -> gymnasium.spaces.Dict:
-        """Of one seat: finite integer boxes that never change."""
+    def observation_space(self) -> gymnasium.Space:
+        """Of one seat: finite integer boxes that never change.
+
+        Numbers are boxes of shape (1,), because Stable-Baselines3 flattens every field to a row of features and
+        cannot flatten a scalar.
+        """
         most, num_items = 2**31 - 1, self.world.catalogue.num_items
 
-        def box(high: int, low: int = 0, width: int | None = None, dtype: Any = np.int32) -> gymnasium.spaces.Box:
-            return gymnasium.spaces.Box(low, high, () if width is None else (width,), dtype)
+        def box(high: int, low: int = 0, width: int = 1, dtype: Any = np.int32) -> gymnasium.spaces.Box:
+            return gymnasium.spaces.Box(low, high, (width,), dtype)
 
         return gymnasium.spaces.Dict(
             {
@@ -137,6 +144,20 @@ class Seats:
         return gymnasium.spaces.MultiDiscrete([self.world.catalogue.num_items] * self.num_slots)
 
 
+def as_slates(actions: Any, shape: tuple[int, ...]) -> A:
+    """The actions as an array of items.
+
+    Raises:
+        ValueError: if they are not integers in an array of this shape.
+    """
+    slates = np.asarray(actions)
+    if slates.shape != shape:
+        raise ValueError(f"actions must have shape {shape}, got {slates.shape}")
+    if slates.dtype.kind not in "iu":
+        raise ValueError(f"actions must be integers, got {slates.dtype}")
+    return slates
+
+
 def event_info(response: Response) -> dict[str, A]:
     """What happened, for `info`: one row a seat."""
     return {
@@ -151,7 +172,8 @@ def event_info(response: Response) -> dict[str, A]:
 def as_observation(batch: dict[str, A], seats: "Seats") -> Observation:
     """The `Observation` a policy takes, from a vector environment's batch."""
     nothing = np.zeros((len(batch["user"]), 0), np.int32)
-    return Observation(**batch, features=seats.world.features, blocked=nothing)
+    fields = {name: values[:, 0] if name in NUMBERS else values for name, values in batch.items()}
+    return Observation(**fields, features=seats.world.features, blocked=nothing)
 
 
 @lru_cache(maxsize=8)

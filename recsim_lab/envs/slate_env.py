@@ -5,7 +5,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from recsim_lab.envs.seats import Seats, event_info
+from recsim_lab.envs.seats import Seats, as_slates, event_info
 from recsim_lab.policy import FeatureTable
 from recsim_lab.simulation.sessions import HISTORY
 from recsim_lab.simulation.world import World
@@ -25,9 +25,9 @@ class SlateEnv(gymnasium.Env):
         an item, or holds one that is not yet on offer, is void: nobody can click it; `info["num_void"]` counts.
 
     Observation space: `Dict` with the fields of `recsim_lab.policy.Observation`: `user` (row of the feature
-        table), `session`, `step` in the session, `tick` (minutes), `device`, `clicked` and `clicked_tick` (newest
-        last, padded with -1 on the left), `shown` (this session's slates, padded with -1 on the right). The public
-        features stand in `env.unwrapped.features`.
+        table), `session`, `step` in the session, `tick` (minutes), `device`, each an array of one number; `clicked`
+        and `clicked_tick` (newest last, padded with -1 on the left), `shown` (this session's slates, padded with -1
+        on the right). The public features stand in `env.unwrapped.features`.
 
     Reward: `reward="world"` (the default: clicks; the rating in worlds of ratings), `"clicks"`, `"dwell"`
         (minutes) or `"satisfaction"`.
@@ -78,13 +78,14 @@ class SlateEnv(gymnasium.Env):
             self.seats.next_life(self.seats.rows)
         return self._observe(), {}
 
-    def step(self, action: A) -> tuple[dict[str, A], float, bool, bool, dict[str, Any]]:
-        slate = np.asarray(action).reshape(1, -1)
-        outcome = self.seats.step(self.seats.rows, slate)
-        info = {name: values[0] for name, values in event_info(outcome.response).items()}
+    def step(self, action: Any) -> tuple[dict[str, A], float, bool, bool, dict[str, Any]]:
+        slate = as_slates(action, (self.seats.num_slots,))
+        outcome = self.seats.step(self.seats.rows, slate[None])
+        info: dict[str, Any] = {name: values[0] for name, values in event_info(outcome.response).items()}
+        # Gymnasium's vector environments collect Python's own numbers into arrays, NumPy's truth values not.
+        info |= {"left": bool(info["left"]), "num_void": int(info["num_void"])}
         reward = float(outcome.reward[0])
         return self._observe(), reward, bool(outcome.terminated[0]), bool(outcome.truncated[0]), info
 
     def _observe(self) -> dict[str, A]:
-        # Scalars stay arrays of shape (), as the space says.
-        return {name: np.asarray(values[0]) for name, values in self.seats.observe(self.seats.rows).items()}
+        return {name: values[0] for name, values in self.seats.observe(self.seats.rows).items()}

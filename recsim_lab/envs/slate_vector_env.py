@@ -7,7 +7,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
-from recsim_lab.envs.seats import Seats, event_info
+from recsim_lab.envs.seats import Seats, as_slates, event_info
 from recsim_lab.policy import FeatureTable
 from recsim_lab.simulation.sessions import HISTORY
 from recsim_lab.simulation.world import World
@@ -19,9 +19,10 @@ class SlateVectorEnv(gymnasium.vector.VectorEnv):
     """`SlateEnv` for `num_envs` seats; seat i under seed s is the single environment under seed s + i.
 
     When an episode ends, the next user takes the seat: at the next step (`AutoresetMode.NEXT_STEP`, whose action
-    for the seat is ignored and reward 0), in the same step (`SAME_STEP`, with `info["final_obs"]`), or when
-    `reset(options={"reset_mask": ...})` says so (`DISABLED`). `info` has arrays with one row a seat and, as
-    everywhere in Gymnasium, a mask of the seats that they speak of under the name with `_` before it.
+    for the seat is ignored and reward 0), in the same step (`SAME_STEP`, with `info["final_obs"]` and
+    `info["final_info"]`), or when `reset(options={"reset_mask": ...})` says so (`DISABLED`). `info` has arrays with
+    one row a seat and, as everywhere in Gymnasium, a mask of the seats that they speak of under the name with `_`
+    before it. In the same-step mode it speaks of the step of every seat, also of those whose episode it ended.
     """
 
     metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
@@ -47,6 +48,7 @@ class SlateVectorEnv(gymnasium.vector.VectorEnv):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = self.metadata | {"autoreset_mode": self.autoreset_mode}
         self.seats = Seats(world, num_slots, max_steps, reward, history, parameters)
+        self.seats.sit(np.zeros(num_envs, np.uint64))
         self.single_observation_space = self.seats.observation_space()
         self.single_action_space = self.seats.action_space()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -59,43 +61,49 @@ class SlateVectorEnv(gymnasium.vector.VectorEnv):
         """The public features of users and items."""
         return self.seats.world.features
 
-    def reset(  # type: ignore[override]
+    def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, A], dict[str, Any]]:
         super().reset(seed=seed if isinstance(seed, int) else None)
-        mask = (options or {}).get("reset_mask")
-        if mask is not None and not self._fresh:
-            self.seats.next_life(np.flatnonzero(mask))
-            self._ended[mask] = False
-            return self.seats.observe(self.seats.rows), {}
-        if seed is not None or self._fresh:
-            self.seats.sit(self._keys(seed))
-            self._fresh = False
-        else:
-            self.seats.next_life(self.seats.rows)
-        self._ended[:] = False
+        resetting = self._reset_mask(options or {})
+        keys, seeded = self._keys(seed)
+        anew, on = np.flatnonzero(resetting & seeded), np.flatnonzero(resetting & ~seeded)
+        self.seats.next_life(anew, keys[anew])
+        self.seats.next_life(on)
+        self._ended[resetting] = False
+        self._fresh = False
         return self.seats.observe(self.seats.rows), {}
 
-    def _keys(self, seed: int | list[int | None] | None) -> A:
+    def _reset_mask(self, options: dict[str, Any]) -> A:
+        mask = options.get("reset_mask")
+        if mask is None or self._fresh:
+            return np.ones(self.num_envs, bool)
+        if np.shape(mask) != (self.num_envs,) or np.asarray(mask).dtype != bool:
+            raise ValueError(f"reset_mask must be {self.num_envs} truth values, got {mask!r}")
+        return np.asarray(mask)
+
+    def _keys(self, seed: int | list[int | None] | None) -> tuple[A, A]:
+        """A key for each seat, and which seats start anew under theirs; the others go on with their next user."""
+        every = np.ones(self.num_envs, bool)
         if isinstance(seed, (list, tuple, np.ndarray)):
             if len(seed) != self.num_envs:
                 raise ValueError(f"seed must be one number or {self.num_envs} of them, got {len(seed)}")
             drawn = self.np_random.integers(2**31, size=self.num_envs)
-            return np.array([d if s is None else s for s, d in zip(seed, drawn, strict=True)], np.uint64)
+            keys = np.array([d if s is None else s for s, d in zip(seed, drawn, strict=True)], np.uint64)
+            return keys, every if self._fresh else np.array([s is not None for s in seed])
         first = int(self.np_random.integers(2**31)) if seed is None else int(seed)
-        return np.uint64(first) + np.arange(self.num_envs, dtype=np.uint64)
+        keys = np.uint64(first) + np.arange(self.num_envs, dtype=np.uint64)
+        return keys, every if self._fresh or seed is not None else ~every
 
-    def step(self, actions: A) -> tuple[dict[str, A], A, A, A, dict[str, Any]]:
-        slates = np.asarray(actions)
-        if slates.shape != (self.num_envs, self.seats.num_slots):
-            raise ValueError(f"actions must have shape {(self.num_envs, self.seats.num_slots)}, got {slates.shape}")
+    def step(self, actions: Any) -> tuple[dict[str, A], A, A, A, dict[str, Any]]:
+        slates = as_slates(actions, (self.num_envs, self.seats.num_slots))
         if self._ended.any():
             return self._step_some(slates)
         outcome = self.seats.step(self.seats.rows, slates)
         info = self._info(event_info(outcome.response), np.ones(self.num_envs, bool))
         self._ended = outcome.terminated | outcome.truncated
         if self.autoreset_mode == AutoresetMode.SAME_STEP and self._ended.any():
-            info |= self._final(self._ended)
+            info |= self._final(info, self._ended)
             self.seats.next_life(np.flatnonzero(self._ended))
             self._ended = np.zeros(self.num_envs, bool)
         return self.seats.observe(self.seats.rows), outcome.reward, outcome.terminated, outcome.truncated, info
@@ -121,10 +129,16 @@ class SlateVectorEnv(gymnasium.vector.VectorEnv):
     def _info(self, events: dict[str, A], mask: A) -> dict[str, Any]:
         return events | {f"_{name}": mask for name in events}
 
-    def _final(self, ended: A) -> dict[str, Any]:
-        """The last observation of the seats that ended, as Gymnasium's same-step mode gives it."""
+    def _final(self, info: dict[str, Any], ended: A) -> dict[str, Any]:
+        """The last observation and info of the seats that ended, as Gymnasium's same-step mode gives them."""
         observed = self.seats.observe(self.seats.rows)
-        final = np.full(self.num_envs, None, object)
+        observations = np.full(self.num_envs, None, object)
         for seat in np.flatnonzero(ended):
-            final[seat] = {name: np.asarray(values[seat]) for name, values in observed.items()}
-        return {"final_obs": final, "_final_obs": ended.copy()}
+            observations[seat] = {name: values[seat] for name, values in observed.items()}
+        final = {name: values & ended if name.startswith("_") else values for name, values in info.items()}
+        return {
+            "final_obs": observations,
+            "_final_obs": ended.copy(),
+            "final_info": final,
+            "_final_info": ended.copy(),
+        }

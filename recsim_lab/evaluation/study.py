@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from recsim_lab.evaluation.offline import Candidates, Requests, offline_metrics, rebuild_requests
 from recsim_lab.evaluation.online import follow
-from recsim_lab.evaluation.oracle import Oracle
+from recsim_lab.evaluation.oracle import REFERENCES, Oracle, make_reference
 from recsim_lab.evaluation.run_folder import RunFolder
 from recsim_lab.evaluation.splits import LeaveLastOut, RandomSplit, Split, TemporalSplit
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.platform import Platform, Retraining
 from recsim_lab.policy import Agent, Observation, Policy
+from recsim_lab.simulation.sessions import Sessions
 from recsim_lab.simulation.world import World
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ORACLE = "oracle"
+"""The family of all reference policies."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Plan:
     cutoffs: tuple[int, ...] = (5, 10, 20)
     max_requests: int = 1000
     probe_share: float = 0.1
+    references: tuple[str, ...] = ("oracle",)
 
     def __post_init__(self) -> None:
         for name in ("worlds", "agents", "seeds"):
@@ -73,6 +76,8 @@ class Plan:
             raise ValueError(
                 f"test_days must be at least 1 and less than log_days, got {self.test_days} of {self.log_days}"
             )
+        if unknown := set(self.references) - set(REFERENCES):
+            raise ValueError(f"references must be among {', '.join(REFERENCES)}, got {', '.join(sorted(unknown))}")
         if self.online_days < 1:
             raise ValueError(f"online_days must be at least 1, got {self.online_days}")
 
@@ -87,7 +92,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Unit:
-    """One piece of work: an agent (or the oracle) in a world under a seed; None: the log itself."""
+    """One piece of work: an agent or a reference in a world under a seed; None: the log itself."""
 
     world: str
     seed: int
@@ -113,7 +118,7 @@ def run_study(
     Workers are spawned, with one Numba and one torch thread each.
     """
     logs = [Unit(world, seed, None) for world in plan.worlds for seed in plan.seeds]
-    units = [Unit(unit.world, unit.seed, agent) for unit in logs for agent in (*plan.agents, ORACLE)]
+    units = [Unit(unit.world, unit.seed, agent) for unit in logs for agent in (*plan.agents, *plan.references)]
     done = 0
     for stage in (logs, units):
         missing = [unit for unit in stage if not (folder / "units" / unit.file_name).exists()]
@@ -153,12 +158,13 @@ def _finished(units: list[Unit], plan: Plan, factories: Factories, folder: Path,
 def run_unit(unit: Unit, plan: Plan, factories: Factories, folder: Path) -> None:
     """Do one unit and write its file."""
     base = folder / "units" / unit.world / f"seed={unit.seed}"
+    stage = _logged(unit.world, unit.seed, plan, factories, base / "platform")
     if unit.agent is None:
-        stage = _logged(unit.world, unit.seed, plan, factories, base / "platform")
         result: dict[str, Any] = {"num_slates": len(stage.log)}
+    elif unit.agent in plan.references:
+        result = _reference_arm(unit.agent, stage, factories)
     else:
-        stage = _logged(unit.world, unit.seed, plan, factories, base / "platform")
-        result = _oracle_arm(stage, factories) if unit.agent == ORACLE else _agent_arms(unit, stage, factories)
+        result = _agent_arms(unit.agent, unit.seed, stage, factories)
     RunFolder(folder / "units").write_text(unit.file_name, json.dumps(result))
 
 
@@ -196,48 +202,41 @@ def _logged(world_name: str, seed: int, plan: Plan, factories: Factories, folder
     )
 
 
-def _agent_arms(unit: Unit, stage: _Stage, factories: Factories) -> dict[str, Any]:
+def _agent_arms(spec: str, seed: int, stage: _Stage, factories: Factories) -> dict[str, Any]:
     """Offline scores of the agent under every protocol, and its online arms."""
-    plan, spec = stage.plan, str(unit.agent)
+    plan = stage.plan
     offline: dict[str, float] = {}
-    deployed = None
+    agents = {}
     for split in plan.splits:
-        agent = factories.agent(spec, unit.seed)
+        agents[split.name] = agent = factories.agent(spec, seed)
         agent.learn(stage.training[split.name])
-        if isinstance(split, TemporalSplit):
-            deployed = agent
         scored = offline_metrics(agent, stage.requests[split.name], plan.candidates, plan.cutoffs)
         for candidates, metrics in scored.items():
             offline |= {f"offline/{split.name}-{candidates}/{name}": value for name, value in metrics.items()}
-    assert deployed is not None
-    plans = [None, Retraining(plan.retrain_every)] if plan.retrain_every else [None]
+    deployed = factories.rules(agents[TemporalSplit.name])
     arms = []
-    for retraining in plans:
-        arm = _arm(stage, factories, factories.rules(deployed), retraining)
+    for retraining in [None, Retraining(plan.retrain_every)] if plan.retrain_every else [None]:
+        arm = _arm(stage, stage.platform.fork(deployed, retraining), factories)
         arm["scores"] |= offline
         arms.append(arm)
     return {"family": factories.family(spec), "arms": arms}
 
 
-def _oracle_arm(stage: _Stage, factories: Factories) -> dict[str, Any]:
-    oracle = Oracle(stage.world)
-    return {"family": ORACLE, "arms": [_arm(stage, factories, factories.rules(oracle), None, oracle)]}
+def _reference_arm(name: str, stage: _Stage, factories: Factories) -> dict[str, Any]:
+    twin = stage.platform.fork(stage.platform.service.policy)
+    twin.service.policy = factories.rules(make_reference(name, stage.world, twin.service.sessions))
+    return {"family": ORACLE, "arms": [_arm(stage, twin, factories)]}
 
 
-def _arm(
-    stage: _Stage, factories: Factories, policy: Policy, retraining: Retraining | None, oracle: Oracle | None = None
-) -> dict[str, Any]:
-    twin = stage.platform.fork(policy, retraining)
-    if oracle is not None:
-        oracle.watch(twin.service.sessions)
-    _, online = follow(
-        twin,
-        lambda sessions: factories.rules(Oracle(stage.world).watch(sessions)),
-        stage.plan.online_days,
-        stage.plan.probe_share,
-    )
+def _arm(stage: _Stage, twin: Platform, factories: Factories) -> dict[str, Any]:
+    """Serve the days after the log and measure them."""
+
+    def oracle(sessions: Sessions) -> Policy:
+        return factories.rules(Oracle(stage.world).watch(sessions))
+
+    _, online = follow(twin, oracle, stage.plan.online_days, stage.plan.probe_share)
     return {
-        "deployment": "frozen" if retraining is None else "retrained",
+        "deployment": "frozen" if twin.retraining is None else "retrained",
         "num_retrainings": twin.service.num_retrainings,
         "scores": {f"online/{name}": value for name, value in online.items()},
         "daily": twin.service.daily,

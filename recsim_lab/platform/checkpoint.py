@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,8 @@ def keep(folder: Path, service: Service, log: InteractionLog | None) -> None:
     place = folder / "checkpoints" / f"day={service.day}"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
-    np.savez(place / "state.npz", due=service.due, **{f"state/{k}": v for k, v in service.sessions.state.items()})
+    state: dict[str, Any] = {f"state/{name}": values for name, values in service.sessions.state.items()}
+    np.savez(place / "state.npz", due=service.due, **state)
     agents = {"policy": service.policy, "learner": service.learner}
     agents |= {f"pending-{i}": agent for i, (_, agent) in enumerate(service.pending)}
     for name, agent in agents.items():

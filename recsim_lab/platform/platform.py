@@ -1,7 +1,7 @@
 """A recommender service over simulated days: traffic, retraining and releases as SimPy processes on one clock."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import simpy
 from jaxtyping import Int
+from simpy.events import EventPriority
 
 from recsim_lab.interaction_log import InteractionLog, concatenate, empty_log, record
 from recsim_lab.policy import NEVER, TICKS_PER_DAY, Agent, Observation, Policy, Recommendation, check_slates
@@ -182,7 +183,7 @@ class Platform:
 
             keep(self.folder, service, service.log[-1] if today else None)
 
-    def _releases(self, clock: simpy.Environment) -> Iterator[simpy.Event]:
+    def _releases(self, clock: simpy.Environment) -> Generator[simpy.Event, None, None]:
         """New items come on offer at their release tick; the count is part of the day's figures."""
         release = self.features.release
         self.num_on_offer = int((release <= clock.now).sum())
@@ -190,14 +191,14 @@ class Platform:
             yield _at(clock, int(tick), RELEASE)
             self.num_on_offer = int((release <= clock.now).sum())
 
-    def _traffic(self, clock: simpy.Environment, today: list[InteractionLog]) -> Iterator[simpy.Event]:
+    def _traffic(self, clock: simpy.Environment, today: list[InteractionLog]) -> Generator[simpy.Event, None, None]:
         """Users who are due at the same tick are served together, each for their whole session."""
         due = self.service.due
         while (tick := int(due.min(initial=NEVER))) < NEVER:
             yield _at(clock, tick, SERVE)
             self._serve(np.flatnonzero(due == tick), tick, today)
 
-    def _deployments(self, clock: simpy.Environment) -> Iterator[simpy.Event]:
+    def _deployments(self, clock: simpy.Environment) -> Generator[simpy.Event, None, None]:
         """What was learned replaces what serves."""
         pending = self.service.pending
         while pending:
@@ -206,7 +207,7 @@ class Platform:
             self.service.policy = agent
             pending.pop(0)
 
-    def _retraining(self, clock: simpy.Environment, today: list[InteractionLog]) -> Iterator[simpy.Event]:
+    def _retraining(self, clock: simpy.Environment, today: list[InteractionLog]) -> Generator[simpy.Event, None, None]:
         """At the end of every `every_days`-th day the learner learns from its window of the log."""
         service, plan = self.service, self.retraining
         yield _at(clock, int(clock.now) + TICKS_PER_DAY - 1, RETRAIN)
@@ -273,7 +274,7 @@ def _at(clock: simpy.Environment, tick: int, priority: int) -> simpy.Event:
     """An event at `tick`, in the order of `priority` among those of the same tick."""
     event = clock.event()
     event._ok, event._value = True, None
-    clock.schedule(event, priority=priority, delay=tick - clock.now)
+    clock.schedule(event, priority=EventPriority(priority), delay=tick - clock.now)
     return event
 
 

@@ -46,10 +46,14 @@ class Sessions:
     ) -> None:
         self.world = world
         self.num_slots = world.num_slots if num_slots is None else num_slots
+        if self.num_slots < 1:
+            raise ValueError(f"num_slots must be at least 1, got {self.num_slots}")
         if self.num_slots > world.catalogue.num_items:
             raise ValueError(
                 f"num_slots must be at most the number of items, got {self.num_slots} of {world.catalogue.num_items}"
             )
+        if history < 1:
+            raise ValueError(f"history must be at least 1, got {history}")
         self.history = history
         self.shown_width = min(world.session_steps, SHOWN_SLATES) * self.num_slots
         num_rows = len(seed)

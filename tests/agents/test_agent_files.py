@@ -46,4 +46,4 @@ def test_loading_an_untaught_agent_forgets(log, tmp_path):
     agent = make_agent("popularity")
     agent.learn(log)
     agent.load(tmp_path / "untaught")
-    assert agent.popularity is None
+    assert len(agent.popularity) == 0

@@ -7,7 +7,7 @@ import pytest
 
 from agents.business_rules import RepeatRules
 from agents.registry import agent_names, make_agent
-from recsim_lab.policy import Agent, Policy, deterministic
+from recsim_lab.policy import Agent, Policy, certain, deterministic
 from recsim_lab.streams import draws_of
 from recsim_lab.testing import check_agent, check_counts, check_policy, check_propensities
 
@@ -121,8 +121,6 @@ class Flawed(Policy):
 
     def probabilities(self, observation, slates):
         sure = replace(self, flaw="none").recommend(observation, slates.shape[1], None)
-        from recsim_lab.policy import certain
-
         return certain(sure.items, slates)
 
 

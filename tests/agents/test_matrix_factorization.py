@@ -57,8 +57,16 @@ def test_negatives_from_impressions_are_the_users_own(log):
         assert (np.abs(drawn - expected) <= 6 * np.sqrt(expected) + 1).all()
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("target", ["catalogue", "impressions"])
-def test_training_is_decided_by_the_seed_alone(target, log, requests):
+def test_training_is_decided_by_the_seed_alone(target, log, requests, two_threads):
     def learned(seed: int) -> np.ndarray:
         model = MatrixFactorization(dim=4, epochs=2, target=target, seed=seed)
         model.learn(log)

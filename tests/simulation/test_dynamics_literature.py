@@ -293,6 +293,9 @@ def test_time_budget_follows_the_minutes():
     budget = world.dynamics[0]
     np.testing.assert_array_equal(budget.leave_probability(world, state, users, response), over)
     np.testing.assert_array_equal(budget.gap_days(world, state, users, draws_of(0, users)), np.where(over, -1, 1))
+    state["time_left"][:] = 0
+    assert (budget.leave_probability(world, state, users, response) == 1).all()
+    assert (budget.gap_days(world, state, users, draws_of(0, users)) == -1).all()
 
 
 @pytest.mark.parametrize(("quality", "change"), [(-3.0, -7.18), (0.0, -4.00), (3.0, -0.82)])

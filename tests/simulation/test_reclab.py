@@ -26,7 +26,7 @@ class Experiment:
         self.rng = np.random.default_rng(seed)
         self.sessions = population_sessions(world, seed)
         self.num_users, self.num_items = world.population.num_users, world.catalogue.num_items
-        self.unseen = np.ones((self.num_users, self.num_items), bool)
+        self.barred = np.zeros((self.num_users, self.num_items), np.float32)  # minus infinity once rated
         self.total, self.count = np.zeros(self.num_items), np.zeros(self.num_items)
         self.day = 0
         self._rate_random_items()
@@ -43,7 +43,7 @@ class Experiment:
         self.sessions.open(users, np.full(len(users), self.day * TICKS_PER_DAY))
         rating = self.sessions.answer(users, items[:, None].astype(np.int32)).reward
         self.sessions.close(users)
-        self.unseen[users, items] = False
+        self.barred[users, items] = -np.inf
         np.add.at(self.total, items, rating)
         np.add.at(self.count, items, 1)
         self.day += 1
@@ -55,7 +55,7 @@ class Experiment:
         ratings = []
         for _ in range(NUM_ONLINE_STEPS):
             users = np.sort(self.rng.permutation(self.num_users)[:num_online])
-            best = np.where(self.unseen[users], score(users), -np.inf).argmax(axis=1)
+            best = (self.barred[users] + score(users)).argmax(axis=1)
             ratings.append(self.rate(users, best).mean(dtype=np.float64))
         return np.mean(ratings)
 
@@ -67,7 +67,7 @@ class Experiment:
         return utility[:, self.world.catalogue.topic]
 
     def random(self, users):
-        return self.rng.random((len(users), self.num_items))
+        return self.rng.random((len(users), self.num_items), np.float32)
 
     def top_pop(self, users):
         return np.divide(self.total, self.count, out=np.zeros(self.num_items), where=self.count > 0)[None, :]
@@ -93,7 +93,7 @@ def test_published_mean_rating(name, policy, published, tolerance):
 
 def test_top_pop_profits_from_the_tastes_it_shapes():
     """Published 3.58 in one world, replicated at 3.59 and 3.67; worlds differ by .12, hence our own standard error."""
-    ratings = [mean_rating("reclab-topics-dynamic", "top_pop", seed) for seed in range(6)]
+    ratings = [mean_rating("reclab-topics-dynamic", "top_pop", seed) for seed in range(4)]
     slack = STANDARD_ERRORS * np.std(ratings, ddof=1) / np.sqrt(len(ratings))
     assert 3.50 - slack <= np.mean(ratings) <= 3.72 + slack
     assert np.mean(ratings) > 3.2  # without its effect on tastes TopPop is no better than random items
@@ -101,7 +101,7 @@ def test_top_pop_profits_from_the_tastes_it_shapes():
 
 
 def test_dense_preferences_have_the_published_moments():
-    """Mean, spread and best item over all pairs: 2.976, 1.452 and 5.254 in one published world; in theory 3, 1.443, 5.25."""
+    """Mean, spread and best item: 2.976, 1.452 and 5.254 in one published world; in theory 3, 1.443, 5.25."""
     worlds = [reclab_topics_static(seed) for seed in range(8)]
     dense = [world.population.latent[:, world.catalogue.topic].astype(np.float64) for world in worlds]
     moments = np.array([(pairs.mean(), pairs.std(), pairs.max(axis=1).mean()) for pairs in dense])
@@ -174,7 +174,7 @@ def test_wrong_parameters_are_named():
         make_world("reclab-topics-dynamic", num_topics=0)
     with pytest.raises(ValueError, match=r"probability must be in \(0, 1\], got 1.5"):
         make_world("reclab-topics-static", return_probability=1.5)
-    with pytest.raises(ValueError, match="noise must be at least 0 and finite, got -0.5"):
+    with pytest.raises(ValueError, match=r"noise must be at least 0 and finite, got -0\.5"):
         make_world("reclab-topics-static", noise=-0.5)
     one = make_world("reclab-topics-dynamic", num_users=1, num_items=1, num_topics=1)
     assert one.catalogue.num_items == one.population.num_users == 1

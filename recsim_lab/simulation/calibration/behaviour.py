@@ -31,8 +31,8 @@ class Behaviour:
     match: float = 1.5
     leniency: float = 1.0
     popularity: float = 0.2
-    activity: float = 1.0
-    intent: float = 0.5
+    activity: float = 0.5
+    intent: float = 1.5
     boredom: float = 0.1
     drift: float = 0.03
     daily_drift: float = 0.01

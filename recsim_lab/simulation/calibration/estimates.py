@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int, UInt8
@@ -59,7 +60,7 @@ class Estimates:
     def load(path: Path) -> "Estimates":
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+            arrays: dict[str, Any] = dict(file)
         factors = RatingFactors(
             mean=float(arrays.pop("mean")),
             user_bias=arrays.pop("user_bias"),
@@ -67,8 +68,8 @@ class Estimates:
             user_factors=arrays.pop("user_factors").astype(np.float32),
             item_factors=arrays.pop("item_factors").astype(np.float32),
         )
-        texts = {name: _decoded(arrays.pop(name)) for name in _TEXTS}
-        return Estimates(factors=factors, **arrays, **texts)
+        arrays |= {name: _decoded(arrays.pop(name)) for name in _TEXTS}
+        return Estimates(factors=factors, **arrays)
 
 
 _TEXTS = ("topic_names", "titles")
@@ -102,7 +103,7 @@ def main_topics(ratings: Ratings) -> tuple[Int[A, " items"], tuple[str, ...]]:
     kept = np.array([genre not in FORMATS for genre in ratings.genres], bool)
     names = tuple(genre for genre in ratings.genres if genre not in FORMATS)
     of_item = ratings.item_genres[:, kept]
-    without = ~of_item.any(axis=1)
+    without = ~np.any(of_item, axis=1)
     if without.any():
         of_item = np.concatenate([of_item, without[:, None]], axis=1)
         names = (*names, NO_GENRE)

@@ -1,6 +1,7 @@
 """Does a calibrated world look like the ratings it came from? Real and simulated, side by side."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ from recsim_lab.simulation.world import World
 A = np.ndarray
 
 QUANTILES = (0.1, 0.5, 0.9, 0.99)
+_FEWEST_CHOICES = 10
+"""Users with fewer choices tell too little about their shares."""
 _MOST_USERS = 500
 """So many users, spread over the population, tell how an item attracts on average."""
 
@@ -24,7 +27,7 @@ def fidelity(
     ratings: Ratings,
     world: World,
     held_out: Ratings | None = None,
-    num_days: int = 40,
+    num_days: int = 100,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Columns `measure`, `topic` (empty where the measure is not by topic), `real` and `simulated`.
@@ -36,7 +39,8 @@ def fidelity(
         popularity_gini: of the choices of each item, on as many choices from either side (drawn from the larger).
         activity_quantile_<q>: of a user's number of choices, as a multiple of the mean.
         topic_share_mean, topic_share_spread: mean over users of the share of their choices that falls on the topic
-            (the item's main genre), and its standard deviation, freed of the noise of few choices.
+            (the item's main genre), and its standard deviation, freed of the noise of few choices. Users with
+            fewer than ten choices are left out; NaN where all are.
 
     Raises:
         ValueError: if the world's users and items are not as many as the ratings', or nobody clicks at all.
@@ -52,7 +56,9 @@ def fidelity(
         raise ValueError(f"num_days must be long enough for a click, got {num_days}")
     real, simulated = (ratings.user, ratings.item), (chosen_user, chosen_item)
     topic, names = main_topics(ratings)
-    rows = [] if held_out is None else [("held_out_auc", "", 1.0, _held_out_auc(world, held_out))]
+    rows: list[tuple[Any, ...]] = (
+        [] if held_out is None else [("held_out_auc", "", 1.0, _held_out_auc(world, held_out))]
+    )
     rows.append(("popularity_gini", "", *_ginis(ratings.item, chosen_item, ratings.num_items, seed)))
     activity = [_relative_activity(user, ratings.num_users) for user, _ in (real, simulated)]
     for quantile in QUANTILES:
@@ -92,9 +98,7 @@ def organic_choices(
     return user.astype(np.int32), item.astype(np.int32)
 
 
-def _visits(
-    world: World, exposure: Float64[A, " items"], num_days: int, seed: int
-) -> Iterator[Int[A, " clicks"]]:
+def _visits(world: World, exposure: Float64[A, " items"], num_days: int, seed: int) -> Iterator[Int[A, " clicks"]]:
     """The clicks of every round of slates, as user times number of items plus item."""
     generator = np.random.default_rng(seed)
     cumulative = np.cumsum(exposure) / exposure.sum()
@@ -130,9 +134,7 @@ def gini(counts: Int[A, " items"]) -> float:
     return float(2 * (rank @ np.sort(counts)) / (len(counts) * total) - (len(counts) + 1) / len(counts))
 
 
-def _ginis(
-    real: Int[A, " ratings"], simulated: Int[A, " choices"], num_items: int, seed: int
-) -> tuple[float, float]:
+def _ginis(real: Int[A, " ratings"], simulated: Int[A, " choices"], num_items: int, seed: int) -> tuple[float, float]:
     """Few choices are scattered more unevenly than many, so both sides are brought to the same number."""
     generator = np.random.default_rng(seed)
     size = min(len(real), len(simulated))
@@ -149,7 +151,7 @@ def _relative_activity(user: Int[A, " choices"], num_users: int) -> Float64[A, "
 def _topic_shares(
     user: Int[A, " choices"], topic: Int[A, " choices"], num_users: int, num_topics: int
 ) -> tuple[Float64[A, " topics"], Float64[A, " topics"]]:
-    """Mean and spread of the shares, over users of two choices or more.
+    """Mean and spread of the shares, over users of at least `_FEWEST_CHOICES`.
 
     Of n choices k fall on the topic: k (k - 1) / (n (n - 1)) is an unbiased estimate of the square of the share
     that k / n estimates, so the noise of k / n does not count as spread.
@@ -157,7 +159,7 @@ def _topic_shares(
     counts = np.bincount(user.astype(np.int64) * num_topics + topic, minlength=num_users * num_topics)
     counts = counts.reshape(num_users, num_topics)
     total = counts.sum(axis=1, keepdims=True)
-    several = total[:, 0] > 1
+    several = total[:, 0] >= _FEWEST_CHOICES
     if not several.any():
         return np.full(num_topics, np.nan), np.full(num_topics, np.nan)
     counts, total = counts[several], total[several]

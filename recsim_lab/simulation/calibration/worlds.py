@@ -53,8 +53,9 @@ def calibrated_world(
 ) -> World:
     """The world of these estimates; `seed` draws what ratings do not tell: position habits and favourite devices.
 
-    A catalogue's `quality` is the item bias, its `appeal` quality and popularity together, all in logits. What a
-    click is worth to a user (match + quality) is then the rating to be expected, without leniency and in logits.
+    A catalogue's `quality` is the item bias (zero for the average item), its `appeal` quality and popularity
+    together, all in logits. What a click is worth to a user (match + quality) is then the rating to be expected,
+    less the user's leniency.
     """
     rng = np.random.default_rng(seed)
     catalogue, population = _catalogue(estimates, behaviour), _population(estimates, behaviour, rng)
@@ -76,7 +77,8 @@ def calibrated_world(
 
 
 def _catalogue(estimates: Estimates, behaviour: Behaviour) -> Catalogue:
-    quality = np.float32(behaviour.stars) * estimates.factors.item_bias
+    bias = estimates.factors.item_bias
+    quality = np.float32(behaviour.stars) * (bias - bias.mean())
     return plain_catalogue(
         latent=np.float32(np.sqrt(behaviour.stars * behaviour.match)) * estimates.factors.item_factors,
         topic=estimates.topic,

@@ -1,12 +1,13 @@
 """The laws of choice models: clicks come as often as promised, each row stands alone, and void slots stay silent."""
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int
-from scipy import stats
+from jaxtyping import Float32
 
 from recsim_lab.simulation.choice import ChoiceModel
 from recsim_lab.simulation.population import AVERAGE_HABIT, HABITS
 from recsim_lab.streams import draws_of
+from recsim_lab.testing.frequencies import two_sided_chance
+from recsim_lab.testing.law import law
 
 A = np.ndarray
 
@@ -101,14 +102,5 @@ def _mixed_slates(num_slots: int, seed: int, num_rows: int = 1500) -> Float32[A,
     return utility.astype(np.float32)
 
 
-def two_sided_chance(counts: Int[A, " slots"], num_draws: int, probability: Float64[A, " slots"]) -> Float[A, " slots"]:
-    """The chance of counts as far out as these, by the binomial distribution; it may exceed 1 in the middle."""
-    probability = np.clip(probability, 0.0, 1.0)
-    below = stats.binom.cdf(counts, num_draws, probability)
-    above = stats.binom.sf(counts - 1, num_draws, probability)
-    return 2.0 * np.minimum(below, above)
-
-
-def _hold(holds: bool, law: str, utility: A, finding: object) -> None:
-    if not holds:
-        raise AssertionError(f"{law}: broken by the utilities {utility.tolist()[:3]}: {finding}")
+def _hold(holds: bool, text: str, utility: A, finding: object) -> None:
+    law(holds, f"{text}: broken by the utilities {utility.tolist()[:3]}", finding)

@@ -1,15 +1,11 @@
-"""The laws of each extension point, as functions that anyone's tests can run on their own parts.
-
-A law that does not hold raises AssertionError and says which. Statistical laws draw with fixed seeds and refuse a
-correct part with a chance below one in 100,000 each.
-"""
+"""The laws of policies and agents: what they answer, how likely they say it was, and what they remember."""
 
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import (
@@ -24,11 +20,11 @@ from recsim_lab.policy import (
     Scorer,
 )
 from recsim_lab.streams import Draws, draws_of
+from recsim_lab.testing.frequencies import check_counts
+from recsim_lab.testing.law import law
 
 A = np.ndarray
 
-_SURPRISE = 4.3
-"""Standard deviations beyond which a statistic refutes a law: one-sided chance 9e-6."""
 _CHUNK = 20_000
 """Requests that are answered at a time."""
 
@@ -46,25 +42,25 @@ def check_policy(policy: Policy, observation: Observation, num_slots: int, draws
     for field in fields(Recommendation):
         if field.name != "sources":
             array = getattr(answer, field.name)
-            _law(array.shape == shape, f"{field.name} has a row for each request and a column for each slot", array)
+            law(array.shape == shape, f"{field.name} has a row for each request and a column for each slot", array)
 
     ordered = np.sort(answer.items, axis=1)
-    _law((ordered[:, 1:] != ordered[:, :-1]).all(), "items of a slate are distinct", answer.items)
+    law((ordered[:, 1:] != ordered[:, :-1]).all(), "items of a slate are distinct", answer.items)
     in_range = (answer.items >= 0) & (answer.items < observation.features.num_items)
-    _law(in_range.all(), "items are of the catalogue", answer.items)
+    law(in_range.all(), "items are of the catalogue", answer.items)
     allowed = np.take_along_axis(observation.eligible(), answer.items.astype(np.int64), axis=1)
-    _law(allowed.all(), "items are eligible", answer.items[~allowed.all(axis=1)])
+    law(allowed.all(), "items are eligible", answer.items[~allowed.all(axis=1)])
     named = (answer.source >= 0) & (answer.source < len(answer.sources))
-    _law(named.all(), f"sources are among the {len(answer.sources)} named", answer.source)
+    law(named.all(), f"sources are among the {len(answer.sources)} named", answer.source)
 
     own = Probabilities(answer.propensity, answer.prefix_propensity, answer.propensity_error)
     check_probabilities(own, "propensities")
-    _law(not (own.marginal == 0).any(), "the policy does what it calls possible", own.marginal)
+    law(not (own.marginal == 0).any(), "the policy does what it calls possible", own.marginal)
     told = policy.probabilities(observation, answer.items)
     exact = (own.error == 0) & (told.error == 0)
     for name, mine, theirs in (("marginal", own.marginal, told.marginal), ("prefix", own.prefix, told.prefix)):
         same = np.isclose(mine, theirs, rtol=1e-5, atol=0, equal_nan=True) | ~exact
-        _law(same.all(), f"probabilities() of the own slates are the propensities ({name})", (mine, theirs))
+        law(same.all(), f"probabilities() of the own slates are the propensities ({name})", (mine, theirs))
 
     backwards = np.arange(len(observation))[::-1]
     again = policy.recommend(observation.take(backwards), num_slots, draws.take(backwards))
@@ -80,18 +76,18 @@ def check_probabilities(told: Probabilities, whose: str) -> None:
     marginal, prefix = told.marginal, told.prefix
     for name, values in (("marginal", marginal), ("prefix", prefix)):
         possible = np.isnan(values) | ((values >= 0) & (values <= 1 + 1e-6))
-        _law(possible.all(), f"{whose} ({name}) are in [0, 1]", values[~possible])
-    _law((told.error >= 0).all(), f"errors of {whose} are at least 0", told.error)
+        law(possible.all(), f"{whose} ({name}) are in [0, 1]", values[~possible])
+    law((told.error >= 0).all(), f"errors of {whose} are at least 0", told.error)
     exact = told.error == 0
     slack = 1 + 1e-5
-    _law(not (exact & (prefix > marginal * slack)).any(), f"{whose}: prefix at most marginal", (prefix, marginal))
-    _law(
+    law(not (exact & (prefix > marginal * slack)).any(), f"{whose}: prefix at most marginal", (prefix, marginal))
+    law(
         not (exact[:, 1:] & (prefix[:, 1:] > prefix[:, :-1] * slack)).any(),
         f"{whose}: a longer prefix is not likelier",
         prefix,
     )
     first = np.isclose(marginal[:, :1], prefix[:, :1], rtol=1e-5, equal_nan=True) | ~exact[:, :1]
-    _law(first.all(), f"{whose}: marginal and prefix agree in the first slot", (marginal, prefix))
+    law(first.all(), f"{whose}: marginal and prefix agree in the first slot", (marginal, prefix))
 
 
 def check_propensities(
@@ -102,7 +98,7 @@ def check_propensities(
     Chi-square tests of the items in each slot and of the whole slates; keep the catalogue small (some tens of
     items), so that what is expected is counted often enough.
     """
-    _law(len(request) == 1, "the law is about one request", len(request))
+    law(len(request) == 1, "the law is about one request", len(request))
     num_items = request.features.num_items
     # Row i shows item i in the first slot, item i + 1 in the second, ...: each item once in each slot.
     slates = ((np.arange(num_items)[:, None] + np.arange(num_slots)) % num_items).astype(np.int32)
@@ -110,7 +106,7 @@ def check_propensities(
     check_probabilities(told, "probabilities")
     expected = np.empty((num_slots, num_items))
     expected[np.arange(num_slots), slates] = told.marginal
-    _law(
+    law(
         np.allclose(expected.sum(axis=1), 1, atol=1e-4),
         "marginal probabilities of a slot sum to 1",
         expected.sum(axis=1),
@@ -133,38 +129,8 @@ def check_propensities(
     seen, first_seen, counts = np.unique(items, axis=0, return_index=True, return_counts=True)
     likely = prefix[first_seen].astype(np.float64)
     rest = max(1 - likely.sum(), 0.0)
-    _law(likely.sum() <= 1 + 1e-4, "probabilities of slates sum to at most 1", likely.sum())
+    law(likely.sum() <= 1 + 1e-4, "probabilities of slates sum to at most 1", likely.sum())
     check_counts(np.append(counts, 0), num_draws * np.append(likely, rest), f"the {len(seen)} slates seen")
-
-
-def check_counts(observed: Int[A, " cells"], expected: Float[A, " cells"], what: str) -> None:
-    """Chi-square test of counts; cells expected fewer than 5 times are counted together.
-
-    The statistic is turned into a standard normal by its cube root (Wilson & Hilferty, PNAS 1931).
-    """
-    _law(not ((expected == 0) & (observed > 0)).any(), f"{what}: what has probability 0 does not happen", observed)
-    small = expected < 5
-    observed = np.append(observed[~small], observed[small].sum()).astype(np.float64)
-    expected = np.append(expected[~small], expected[small].sum())
-    if expected[-1] < 5:
-        # Too few to test by themselves: with the smallest of the others, or nothing is left to test.
-        if len(expected) == 1:
-            return
-        smallest = np.argmin(expected[:-1])
-        observed[smallest] += observed[-1]
-        expected[smallest] += expected[-1]
-        observed, expected = observed[:-1], expected[:-1]
-    freedom = len(expected) - 1
-    if freedom == 0:
-        return
-    statistic = ((observed - expected) ** 2 / expected).sum()
-    variance = 2 / (9 * freedom)
-    surprise = (np.cbrt(statistic / freedom) - (1 - variance)) / np.sqrt(variance)
-    _law(
-        bool(surprise < _SURPRISE),
-        f"{what}: counts fit the probabilities (chi-square {statistic:.1f} with {freedom} degrees of freedom)",
-        np.stack([observed, expected]),
-    )
 
 
 def check_agent(make: Callable[[], Agent], log: InteractionLog, folder: Path, num_slots: int = 5) -> None:
@@ -182,8 +148,8 @@ def check_agent(make: Callable[[], Agent], log: InteractionLog, folder: Path, nu
         _same_answers(one, two, np.arange(len(requests)), when)
         if isinstance(first, Scorer) and isinstance(second, Scorer):
             scores = first.scores(requests)
-            _law(bool(np.isfinite(scores).all()), "scores are finite", scores)
-            _law(np.array_equal(scores, second.scores(requests)), f"scores are equal {when}", scores)
+            law(bool(np.isfinite(scores).all()), "scores are finite", scores)
+            law(np.array_equal(scores, second.scores(requests)), f"scores are equal {when}", scores)
 
     agent, twin = make(), make()
     same(agent, twin, "before learning")
@@ -195,7 +161,7 @@ def check_agent(make: Callable[[], Agent], log: InteractionLog, folder: Path, nu
     before = set(folder.iterdir())
     agent.save(path)
     written = set(folder.iterdir()) - before
-    _law(written <= {path}, "an agent is saved as one file", written)
+    law(written <= {path}, "an agent is saved as one file", written)
     loaded = make()
     loaded.load(path)
     same(agent, loaded, "after saving and loading")
@@ -247,19 +213,13 @@ def planted_log(
 
 def _same_answers(whole: Recommendation, part: Recommendation, rows: Int[A, " part"], when: str) -> None:
     """Every row of `part` is the answer that `whole` has for that row."""
-    _law(
+    law(
         np.array_equal(whole.items[rows], part.items),
         f"a request gets the same slate {when}",
         (whole.items[rows], part.items),
     )
     for name in ("propensity", "prefix_propensity"):
         mine, theirs = getattr(whole, name)[rows], getattr(part, name)
-        _law(np.allclose(mine, theirs, rtol=1e-5, equal_nan=True), f"a request gets the same {name} {when}", theirs)
+        law(np.allclose(mine, theirs, rtol=1e-5, equal_nan=True), f"a request gets the same {name} {when}", theirs)
     sources = [np.array(answer.sources, object)[answer.source] for answer in (whole, part)]
-    _law(np.array_equal(sources[0][rows], sources[1]), f"a request gets the same sources {when}", part.sources)
-
-
-def _law(holds: bool | np.bool_, law: str, found: object) -> None:
-    """An explicit raise, so that the laws also hold under `python -O`."""
-    if not holds:
-        raise AssertionError(f"{law}; found {found}")
+    law(np.array_equal(sources[0][rows], sources[1]), f"a request gets the same sources {when}", part.sources)

@@ -1,0 +1,36 @@
+"""`make bench`: how fast the lab is, one JSON line per measurement.
+
+Keys: `name`, `value`, `unit`, `work` (in words), and `ratio_to` for rates whose limit was measured in the same run.
+Each rate is the median over repetitions.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks import environment, limit
+
+
+def main() -> None:
+    for measurement in measurements():
+        print(json.dumps(measurement), flush=True)
+
+
+def measurements() -> Iterator[dict[str, Any]]:
+    fused = limit.fused_limit()
+    yield fused
+    vector = environment.vector_env_step()
+    yield vector | {"ratio_to": {"fused_limit": round(vector["value"] / fused["value"], 3)}}
+    yield environment.single_env_step()
+    for num_users, num_items in ((1_000, 10_000), (100_000, 10_000), (10_000, 1_000), (10_000, 100_000)):
+        yield environment.vector_env_step(num_users, num_items)
+    # In fresh processes, so that peak memory is their own.
+    for num_users in (10_000, 1_000_000):
+        command = [sys.executable, "-m", "benchmarks.million_users", str(num_users)]
+        yield json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Steps per second of the environments."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+import recsim_lab  # noqa: F401  (registers the environments)
+from benchmarks.bench_world import NUM_SLOTS, WORK, bench_world, median_rate
+from recsim_lab.envs.slate_vector_env import SlateVectorEnv
+
+
+def vector_env_step(num_users: int = 10_000, num_items: int = 10_000) -> dict[str, Any]:
+    """`SlateVectorEnv.step` with a seat for every user."""
+    env = SlateVectorEnv(num_users, bench_world(num_users, num_items), max_steps=10**6)
+    env.reset(seed=0)
+    slates = np.random.default_rng(0).integers(num_items, size=(8, num_users, NUM_SLOTS)).astype(np.int32)
+    rate = median_rate(lambda i: env.step(slates[i % 8]), num_users, max(10, min(100, 10**6 // num_users)))
+    size = "" if (num_users, num_items) == (10_000, 10_000) else f"_{num_users}_users_{num_items}_items"
+    return {
+        "name": "vector_env_step" + size,
+        "value": round(rate),
+        "unit": "user-steps/s",
+        "work": "SlateVectorEnv.step, " + WORK.format(users=num_users, items=num_items),
+    }
+
+
+def single_env_step(num_items: int = 1_000, num_steps: int = 2_000) -> dict[str, Any]:
+    """One user through `gymnasium.make`."""
+    env = gymnasium.make("recsim_lab/Everyday-v0", world=bench_world(1_000, num_items), max_steps=10**9)
+    env.reset(seed=0)
+    slates = np.random.default_rng(0).integers(num_items, size=(num_steps, NUM_SLOTS))
+
+    def some_steps(_: int) -> None:
+        for slate in slates:
+            env.step(slate)
+
+    return {
+        "name": "single_env_step",
+        "value": round(median_rate(some_steps, num_steps, 5)),
+        "unit": "steps/s",
+        "work": f"one user through gymnasium.make, slates of {NUM_SLOTS} out of {num_items:,} items, the bench world",
+    }

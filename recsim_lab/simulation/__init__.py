@@ -1,0 +1,1 @@
+"""The hidden truth: items, users, how they choose and why they change, as functions of arrays."""

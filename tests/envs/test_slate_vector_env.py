@@ -1,0 +1,215 @@
+"""Many users at once: N seats are N single environments, under every mode of autoreset."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
+
+from recsim_lab.envs.seats import as_observation
+from recsim_lab.envs.slate_env import SlateEnv
+from recsim_lab.envs.slate_vector_env import SlateVectorEnv
+from recsim_lab.policy import Observation, top_items
+from recsim_lab.simulation.choice import PositionBased
+from recsim_lab.simulation.world import World
+
+A = np.ndarray
+NUM_ENVS = 7
+MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP]
+
+
+def _singles(world: World, mode: AutoresetMode, **arguments: Any) -> SyncVectorEnv:
+    """The same, by Gymnasium's own loop over single environments."""
+    return SyncVectorEnv([lambda: SlateEnv(world, **arguments)] * NUM_ENVS, autoreset_mode=mode)
+
+
+def _assert_same_observations(ours: dict[str, A], theirs: dict[str, A]) -> None:
+    assert set(ours) == set(theirs)
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+        assert ours[name].dtype == theirs[name].dtype
+
+
+def _assert_same_events(ours: dict[str, Any], theirs: dict[str, Any], seats: A) -> None:
+    """Our info says of these seats what theirs says."""
+    names = {"clicks", "dwell", "likes", "left", "num_void"} if seats.any() else set()
+    assert {name for name in theirs if name in ours and not name.startswith(("_", "final"))} == names
+    for name in names:
+        np.testing.assert_array_equal(theirs[f"_{name}"], seats)
+        assert ours[f"_{name}"][seats].all()
+        np.testing.assert_array_equal(ours[name][seats], theirs[name][seats], err_msg=name)
+        assert ours[name].dtype == theirs[name].dtype
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("churn", "max_steps"), [(0.7, 500), (0.5, 6), (0.0, 3)])
+def test_seats_are_single_environments(
+    leaving: Callable[[float], World], mode: AutoresetMode, churn: float, max_steps: int
+) -> None:
+    world = replace(leaving(churn), choice=PositionBased())
+    ours = SlateVectorEnv(NUM_ENVS, world, max_steps=max_steps, autoreset_mode=mode)
+    theirs = _singles(world, mode, max_steps=max_steps)
+    ours.action_space.seed(0)
+    # First under seeds, then on with the next users, then some seats anew and some on.
+    resets: list[Any] = [5, None, [8, None, 9, 10, None, None, 3]]
+    num_terminated = num_truncated = 0
+    for seed in resets:
+        _assert_same_observations(ours.reset(seed=seed)[0], theirs.reset(seed=seed)[0])
+        ended = np.zeros(NUM_ENVS, bool)
+        for _ in range(60):
+            actions = ours.action_space.sample()
+            mine, others = ours.step(actions), theirs.step(actions)
+            _assert_same_observations(mine[0], others[0])
+            for ours_now, theirs_now in zip(mine[1:4], others[1:4], strict=True):
+                np.testing.assert_array_equal(ours_now, theirs_now)
+                assert ours_now.dtype == theirs_now.dtype
+            resetting = ended
+            ended = mine[2] | mine[3]
+            if mode == AutoresetMode.NEXT_STEP:
+                _assert_same_events(mine[4], others[4], ~resetting)
+                assert (mine[1][resetting] == 0).all()
+                for name in ("clicks", "dwell", "likes", "left", "num_void"):
+                    np.testing.assert_array_equal(mine[4][f"_{name}"], ~resetting)
+            else:
+                _assert_same_events(mine[4], others[4], ~ended)
+                assert ("final_obs" in mine[4]) == ("final_obs" in others[4]) == bool(ended.any())
+                if ended.any():
+                    for name in ("_final_obs", "_final_info"):
+                        np.testing.assert_array_equal(mine[4][name], ended)
+                        np.testing.assert_array_equal(others[4][name], ended)
+                    _assert_same_events(mine[4]["final_info"], others[4]["final_info"], ended)
+                    for seat in range(NUM_ENVS):
+                        if ended[seat]:
+                            _assert_same_observations(mine[4]["final_obs"][seat], others[4]["final_obs"][seat])
+                        else:
+                            assert mine[4]["final_obs"][seat] is None
+            num_terminated += int(mine[2].sum())
+            num_truncated += int(mine[3].sum())
+    assert num_terminated > 20 or churn == 0
+    assert num_truncated > 20 or max_steps == 500
+
+
+def test_a_seat_under_a_seed_is_the_single_environment_whatever_the_number_of_seats(everyday: World) -> None:
+    for seat, num_envs in ((0, 1), (2, 3), (4, 40)):
+        env, single = SlateVectorEnv(num_envs, everyday), SlateEnv(everyday)
+        batch, _ = env.reset(seed=11)
+        alone, _ = single.reset(seed=11 + seat)
+        actions = np.random.default_rng(seat).integers(60, size=(20, num_envs, 4))
+        for action in actions:
+            _assert_same_observations({name: values[seat] for name, values in batch.items()}, alone)
+            batch, rewards, *_ = env.step(action)
+            alone, reward, *_ = single.step(action[seat])
+            assert rewards[seat] == reward
+
+
+def test_disabled_mode_waits_for_a_reset_of_the_seats_that_ended(leaving: Callable[[float], World]) -> None:
+    world = leaving(0.8)
+    ours = SlateVectorEnv(NUM_ENVS, world, autoreset_mode="Disabled")
+    theirs = _singles(world, AutoresetMode.DISABLED)
+    ours.action_space.seed(0)
+    _assert_same_observations(ours.reset(seed=2)[0], theirs.reset(seed=2)[0])
+    num_resets = 0
+    for step in range(80):
+        actions = ours.action_space.sample()
+        mine, others = ours.step(actions), theirs.step(actions)
+        _assert_same_observations(mine[0], others[0])
+        for i in (1, 2, 3):
+            np.testing.assert_array_equal(mine[i], others[i])
+        ended = mine[2] | mine[3]
+        if ended.any():
+            with pytest.raises(ValueError, match="episodes have ended: call reset"):
+                ours.step(actions)
+            seed = None if step % 2 else 100 + step
+            reset, info = ours.reset(seed=seed, options={"reset_mask": ended})
+            assert info == {}
+            _assert_same_observations(reset, theirs.reset(seed=seed, options={"reset_mask": ended})[0])
+            for name, values in reset.items():
+                np.testing.assert_array_equal(values[~ended], mine[0][name][~ended])
+            num_resets += int(ended.sum())
+    assert num_resets > 20
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_gymnasium_counts_the_returns_of_episodes(leaving: Callable[[float], World], mode: AutoresetMode) -> None:
+    env = RecordEpisodeStatistics(SlateVectorEnv(NUM_ENVS, leaving(0.5), max_steps=12, autoreset_mode=mode))
+    env.action_space.seed(0)
+    env.reset(seed=0)
+    totals, lengths, was_over = np.zeros(NUM_ENVS), np.zeros(NUM_ENVS, int), np.zeros(NUM_ENVS, bool)
+    num_episodes = 0
+    for _ in range(150):
+        _, rewards, terminated, truncated, info = env.step(env.action_space.sample())
+        over = terminated | truncated
+        if mode == AutoresetMode.NEXT_STEP:
+            totals[was_over] = lengths[was_over] = 0
+        totals += rewards
+        lengths += ~was_over if mode == AutoresetMode.NEXT_STEP else 1
+        if over.any():
+            np.testing.assert_allclose(info["episode"]["r"][over], totals[over])
+            np.testing.assert_array_equal(info["episode"]["l"][over], lengths[over])
+            num_episodes += int(over.sum())
+            if mode == AutoresetMode.SAME_STEP:
+                totals[over] = lengths[over] = 0
+        was_over = over
+    assert num_episodes > 30
+
+
+def test_make_vec_takes_the_mode_and_the_parameters() -> None:
+    env = gymnasium.make_vec(
+        "recsim_lab/Everyday-v0", num_envs=2, autoreset_mode="SameStep", num_users=9, num_items=30, max_steps=1
+    )
+    assert env.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
+    assert SlateVectorEnv.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
+    env.reset(seed=0)
+    info = env.step(env.action_space.sample())[4]
+    assert info["_final_obs"].all()
+
+
+@pytest.mark.parametrize(
+    ("actions", "message"),
+    [
+        (np.zeros((NUM_ENVS, 3), int), r"actions must have shape \(7, 4\), got \(7, 3\)"),
+        (np.zeros((NUM_ENVS - 1, 4), int), r"actions must have shape \(7, 4\), got \(6, 4\)"),
+        (np.zeros(4, int), r"actions must have shape \(7, 4\), got \(4,\)"),
+        (np.full((NUM_ENVS, 4), 70), r"items must be in \[0, 70\), got 70 to 70"),
+        (np.zeros((NUM_ENVS, 4)), "actions must be integers, got float64"),
+    ],
+)
+def test_wrong_actions_are_errors(everyday: World, actions: A, message: str) -> None:
+    env = SlateVectorEnv(NUM_ENVS, everyday)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=message):
+        env.step(actions)
+
+
+def test_wrong_resets_are_errors(everyday: World) -> None:
+    env = SlateVectorEnv(3, everyday)
+    with pytest.raises(ValueError, match="seed must be one number or 3 of them, got 2"):
+        env.reset(seed=[1, 2])
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="reset_mask must be 3 truth values"):
+        env.reset(options={"reset_mask": np.array([0, 1])})
+    with pytest.raises(ValueError, match="num_envs must be at least 1, got 0"):
+        SlateVectorEnv(0, everyday)
+
+
+def test_a_void_slot_is_counted_for_its_seat(everyday: World) -> None:
+    env = SlateVectorEnv(3, everyday)
+    env.reset(seed=0)
+    info = env.step(np.array([[0, 1, 2, 3], [4, 4, 4, 5], [6, 7, 6, 8]]))[4]
+    np.testing.assert_array_equal(info["num_void"], [0, 2, 1])
+
+
+def test_a_policy_reads_the_batch_as_an_observation(everyday: World) -> None:
+    env = SlateVectorEnv(5, everyday)
+    batch, _ = env.reset(seed=0)
+    observation = as_observation(batch, env.seats)
+    served = env.seats.sessions.observe(np.arange(5))
+    assert isinstance(observation, Observation)
+    for name in ("user", "session", "step", "tick", "device", "clicked", "clicked_tick", "shown"):
+        np.testing.assert_array_equal(getattr(observation, name), getattr(served, name))
+    slates = top_items(np.zeros((5, 70)), observation.eligible(), 4)
+    assert (env.step(slates)[4]["num_void"] == 0).all()
