@@ -48,7 +48,7 @@ def _uniform_probabilities(num: Int[A, " rows"], numbers: Int[A, "rows slots"]) 
     # 1/n, then 1/(n - 1), ... as long as the slate could be drawn.
     left = num[:, None] - np.arange(numbers.shape[1])
     prefix = np.cumprod(can_stand(numbers) / left, axis=1)
-    return Probabilities(marginal.astype(np.float32), prefix.astype(np.float32), np.zeros(numbers.shape, np.float32))
+    return Probabilities(marginal.astype(np.float32), prefix.astype(np.float64), np.zeros(numbers.shape, np.float32))
 
 
 @final

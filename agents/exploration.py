@@ -81,7 +81,7 @@ class EpsilonGreedy(Wrapper):
         unknown = ~(inner.prefix_propensity == 1).all(axis=1)
         marginal[unknown], prefix[unknown] = np.nan, np.nan
         return Probabilities(
-            marginal.astype(np.float32), prefix.astype(np.float32), np.zeros(marginal.shape, np.float32)
+            marginal.astype(np.float32), prefix.astype(np.float64), np.zeros(marginal.shape, np.float32)
         )
 
 

@@ -11,6 +11,9 @@ PARALLEL_ROWS = 1024
 """Batches below this many rows run on one thread: starting threads costs about 20 microseconds."""
 
 
+_ONE_THREAD = numba.config.NUMBA_NUM_THREADS == 1  # type: ignore[attr-defined]
+
+
 def compiled(function: Callable) -> Any:
     """Compile a function that kernels of the same file call."""
     return _njit(function, parallel=False)
@@ -25,7 +28,7 @@ def kernel(function: Callable) -> Callable:
     parallel = _njit(function, parallel=True)
 
     def dispatch(first, *others):  # type: ignore[no-untyped-def]
-        if len(first) < PARALLEL_ROWS or numba.config.NUMBA_NUM_THREADS == 1:  # type: ignore[attr-defined]
+        if first.shape[0] < PARALLEL_ROWS or _ONE_THREAD:
             return serial(first, *others)
         return parallel(first, *others)
 

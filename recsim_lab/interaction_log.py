@@ -29,7 +29,7 @@ REQUEST_COLUMNS = {
 SLOT_COLUMNS = {
     "slate": np.int32,
     "propensity": np.float32,
-    "prefix_propensity": np.float32,
+    "prefix_propensity": np.float64,
     "propensity_error": np.float32,
     "source": np.int16,
     "clicks": np.bool_,
@@ -89,7 +89,8 @@ class InteractionLog:
     def observations(self, rows: Int[A, " requests"] | None = None) -> Observation:
         """The requests as they were served, rebuilt from what the log holds of their users' pasts.
 
-        Equal to what the policy saw if the log starts with the users' first visits.
+        Equal to what the policy saw if the log starts with the users' first visits and lacks none of their slates;
+        what it lacks, the requests lack too.
         """
         rows = np.arange(len(self)) if rows is None else rows
         order = np.lexsort((self.step, self.session, self.user))
@@ -109,7 +110,10 @@ class InteractionLog:
         ticks = self.tick[order][where]
 
         # Slates of this session so far; the oldest drop out where they are too many.
-        num_kept = np.minimum(self.step[rows], self.shown // max(self.num_slots, 1))
+        session = self.session[order]
+        opens = np.append(True, (user[1:] != user[:-1]) | (session[1:] != session[:-1]))[: len(self)]
+        first_of_session = np.flatnonzero(opens)[np.cumsum(opens)[at] - 1]
+        num_kept = np.minimum(at - first_of_session, self.shown // max(self.num_slots, 1))
         back = at[:, None] - num_kept[:, None] + np.arange(self.shown // max(self.num_slots, 1))
         known = back < at[:, None]
         slates = np.where(known[:, :, None], self.slate[order][np.where(known, back, 0)], -1)
@@ -124,7 +128,7 @@ class InteractionLog:
             tick=self.tick[rows],
             device=self.device[rows],
             clicked=pick(items, -1).astype(np.int32),
-            clicked_tick=pick(ticks, -1).astype(np.int64),
+            clicked_tick=pick(ticks, -1).astype(np.int32),
             shown=slates.reshape(len(rows), -1).astype(np.int32),
             features=self.features,
             blocked=np.zeros((len(rows), 0), np.int32),
@@ -148,10 +152,13 @@ class InteractionLog:
         missing = sorted({"row", "slot", *REQUEST_COLUMNS, *SLOT_COLUMNS} - set(frame.columns))
         if missing:
             raise ValueError(f"the frame must have the columns of to_frame(), missing {missing}")
-        num_slots = int(frame["slot"].max()) + 1 if len(frame) else like.num_slots
-        if len(frame) % num_slots:
-            raise ValueError(f"every slate must have {num_slots} slots, got {len(frame)} impressions")
         frame = frame.sort_values(["row", "slot"], kind="stable")
+        num_slots = int(frame["slot"].max()) + 1 if len(frame) else like.num_slots
+        num_rows = frame["row"].nunique()
+        if not np.array_equal(frame["slot"], np.tile(np.arange(num_slots), num_rows)):
+            raise ValueError(
+                f"every row must have slots 0 to {num_slots - 1}, got {len(frame)} impressions in {num_rows} rows"
+            )
         arrays: dict[str, Any] = {
             name: frame[name].to_numpy(dtype)[::num_slots] for name, dtype in REQUEST_COLUMNS.items()
         }
@@ -159,10 +166,13 @@ class InteractionLog:
         return replace(like, **arrays)
 
     def write(self, folder: Path) -> None:
-        """Add the log to a Parquet data set: one file a day, `day=<n>/log.parquet`, replaced whole."""
+        """Add the log to a Parquet data set: one file a day, `day=<n>/log.parquet`, replaced whole.
+
+        Raises:
+            ValueError: if the data set there has other fields, titles or widths.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / "log.json").exists():
-            _write_description(folder, self)
+        _write_description(folder, self)
         for day in np.unique(self.day):
             target = folder / f"day={day}" / "log.parquet"
             target.parent.mkdir(exist_ok=True)
@@ -266,15 +276,8 @@ def _write_atomically(target: Path, log: InteractionLog) -> None:
 
 
 def _write_description(folder: Path, log: InteractionLog) -> None:
-    """The feature table (as .npz) and what else the rows' files do not hold (as .json)."""
+    """The feature table (as .npz) and what else the rows' files do not hold (as .json), unless they are there."""
     table = log.features
-    arrays: dict[str, Any] = {f"user/{name}": column for name, column in table.users.items()}
-    arrays |= {f"item/{name}": column for name, column in table.items.items()}
-    arrays |= {"release": table.release, "withdrawal": table.withdrawal}
-    scratch = folder / "features.partial.npz"
-    np.savez_compressed(scratch, **arrays)
-    os.replace(scratch, folder / "features.npz")
-
     description = {
         "user_fields": [vars(field) for field in table.user_fields],
         "item_fields": [vars(field) for field in table.item_fields],
@@ -283,9 +286,22 @@ def _write_description(folder: Path, log: InteractionLog) -> None:
         "history": log.history,
         "shown": log.shown,
     }
+    target = folder / "log.json"
+    if target.exists():
+        there = json.loads(target.read_text())
+        if different := [name for name, value in description.items() if there[name] != value]:
+            raise ValueError(f"the log must have the {', '.join(different)} of the data set at {folder}")
+        return
+
+    arrays = {f"user/{name}": column for name, column in table.users.items()}
+    arrays |= {f"item/{name}": column for name, column in table.items.items()}
+    arrays |= {"release": table.release, "withdrawal": table.withdrawal}
+    scratch = folder / "features.partial.npz"
+    np.savez_compressed(scratch, **arrays)
+    os.replace(scratch, folder / "features.npz")
     scratch = folder / "log.json.partial"
     scratch.write_text(json.dumps(description))
-    os.replace(scratch, folder / "log.json")
+    os.replace(scratch, target)
 
 
 def _read_description(folder: Path) -> InteractionLog:

@@ -256,12 +256,14 @@ def certain(chosen: Int[A, "rows slots"], slates: Int[A, "rows slots"]) -> Proba
     """Probabilities of `slates` under a policy that shows `chosen` with certainty."""
     same = chosen == slates
     prefix = np.logical_and.accumulate(same, axis=1)
-    return Probabilities(same.astype(np.float32), prefix.astype(np.float32), np.zeros(same.shape, np.float32))
+    return Probabilities(same.astype(np.float32), prefix.astype(np.float64), np.zeros(same.shape, np.float32))
 
 
 def check_slates(items: Int[A, "rows slots"], observation: Observation, name: str) -> None:
     """Raise ValueError where a policy repeats an item in a slate, or names one that is unknown or not on offer."""
     table = observation.features
+    if len(items) != len(observation):
+        raise ValueError(f"policy {name!r} must give a slate for each of {len(observation)} requests, got {len(items)}")
     if items.size and (items.min() < 0 or items.max() >= table.num_items):
         raise ValueError(
             f"items of policy {name!r} must be in [0, {table.num_items}), got {items.min()} to {items.max()}"

@@ -99,7 +99,8 @@ class Draws:
     """The randomness of a batch: one identity a row, and as many lanes for each purpose as are asked for.
 
     `session` counts the user's visits and `step` the slates of a visit, from 0 to 65,535. Draws that answer no
-    slate (arrivals, natural drift) put the day in the place of the session, see `on_day`.
+    slate (arrivals, natural drift) put the day in the place of the session, see `on_day`. Purposes are constants of
+    the program, from 0 to `MAX_PURPOSE`, and are not checked.
     """
 
     seed: UInt64[A, " rows"]

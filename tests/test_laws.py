@@ -153,7 +153,7 @@ class Broken(Dynamics):
 
     def initial(self, world, profile, draws):
         if self.defect == "view":
-            return {"count": world.population.latent[: len(profile)], "liking": world.population.latent[profile]}
+            return {"count": np.broadcast_to(world.population.latent[:1, :1], (len(profile), 1))}
         if self.defect == "start":
             return {"count": np.full((len(profile), 1), len(profile), np.float32)}
         if self.defect == "name":

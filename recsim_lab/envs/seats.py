@@ -18,11 +18,10 @@ from recsim_lab.simulation.world import World
 
 A = np.ndarray
 
-MAX_TICK = 2**40
-"""Upper bound of ticks in the observation space: two million years."""
+MAX_TICK = 2**31 - 1
+"""Upper bound of ticks in the observation space: four thousand years."""
 NUMBERS = ("user", "session", "step", "tick", "device")
-FIELDS = (*NUMBERS, "clicked", "clicked_tick", "shown")
-"""The fields of `Observation` that an environment's observation has."""
+"""The fields of an observation that hold one number a request; the others are rows of items or ticks."""
 
 REWARDS: dict[str, Callable[[State, A, Response], A]] = {
     "world": lambda state, rows, response: response.reward,
@@ -101,19 +100,20 @@ class Seats:
         response = self.sessions.answer(rows, slate)
         reward = self.pay(self.sessions.state, rows, response).astype(np.float64)
         terminated = np.zeros(len(rows), bool)
-        leaving = np.flatnonzero(response.left)
+        leaving = response.left.nonzero()[0]
         if len(leaving):
             due = self.sessions.close(rows[leaving])
             gone = due == NEVER
             terminated[leaving] = gone
             self.sessions.open(rows[leaving[~gone]], due[~gone])
-        self.steps[rows] += 1
-        return Outcome(reward, terminated, self.steps[rows] >= self.max_steps, response)
+        steps = self.steps[rows] + 1
+        self.steps[rows] = steps
+        return Outcome(reward, terminated, steps >= self.max_steps, response)
 
     def observe(self, rows: Int[A, " rows"]) -> dict[str, A]:
         """The observation's fields, one row a seat; a number is an array of width 1."""
-        observation = self.sessions.observe(rows)
-        return {name: getattr(observation, name).reshape(len(rows), -1) for name in FIELDS}
+        fields = self.sessions.visible(rows)
+        return fields | {name: fields[name][:, None] for name in NUMBERS}
 
     def observation_space(self) -> gymnasium.Space:
         """Of one seat: finite integer boxes that never change.
@@ -134,7 +134,7 @@ class Seats:
                 "tick": box(MAX_TICK, dtype=np.int64),
                 "device": box(NUM_DEVICES - 1, dtype=np.int8),
                 "clicked": box(num_items - 1, -1, self.history),
-                "clicked_tick": box(MAX_TICK, -1, self.history, np.int64),
+                "clicked_tick": box(MAX_TICK, -1, self.history),
                 "shown": box(num_items - 1, -1, self.sessions.shown_width),
             }
         )
@@ -165,7 +165,7 @@ def event_info(response: Response) -> dict[str, A]:
         "dwell": response.dwell,
         "likes": response.likes,
         "left": response.left,
-        "num_void": response.void.sum(axis=1),
+        "num_void": response.num_void,
     }
 
 

@@ -62,7 +62,7 @@ class Service:
     num_retrainings: int = 0
     pending: list[tuple[int, Agent]] = field(default_factory=list)
     log: list[InteractionLog] = field(default_factory=list)
-    daily: list[dict[str, float]] = field(default_factory=list)
+    daily: list[dict[str, int | float]] = field(default_factory=list)
 
 
 class Platform:
@@ -251,10 +251,10 @@ class Platform:
             parts.append(answer)
         return parts[0] if len(parts) == 1 else _joined(parts)
 
-    def _figures(self, log: InteractionLog | None) -> dict[str, float]:
+    def _figures(self, log: InteractionLog | None) -> dict[str, int | float]:
         """The day's row: public counts, and the users' mean satisfaction where the world has it (hidden truth)."""
         service = self.service
-        figures: dict[str, float] = {"day": service.day, "num_on_offer": self.num_on_offer}
+        figures: dict[str, int | float] = {"day": service.day, "num_on_offer": self.num_on_offer}
         num_slates = 0 if log is None else len(log)
         figures["num_slates"] = num_slates
         figures["num_visits"] = 0 if log is None else int((log.step == 0).sum())

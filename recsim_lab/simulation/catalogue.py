@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from recsim_lab.policy import NEVER, TICKS_PER_DAY, Field
+from recsim_lab.simulation.columns import check_columns
 
 A = np.ndarray
 
@@ -37,8 +38,10 @@ class Catalogue:
     def __post_init__(self) -> None:
         if not len(self.latent):
             raise ValueError("a catalogue must have at least one item, got 0")
-        if self.topic.min() < 0 or self.topic.max() >= self.num_topics:
-            raise ValueError(f"topic must be in [0, {self.num_topics}), got {self.topic.min()} to {self.topic.max()}")
+        check_columns(self, self.num_items, "items")
+        for name, limit in (("topic", self.num_topics), ("genre", self.num_topics), ("continues", self.num_items)):
+            if (largest := getattr(self, name).max()) >= limit:
+                raise ValueError(f"{name} must be below {limit}, got {largest}")
 
     @property
     def num_items(self) -> int:

@@ -73,7 +73,7 @@ class Engagement(Feedback):
     ) -> tuple[Float32[A, "rows slots"], Bool[A, "rows slots"], Float32[A, " rows"]]:
         dwell = np.zeros(slate.shape, np.float32)
         likes = np.zeros(slate.shape, bool)
-        row, slot = np.nonzero(clicks)
+        row, slot = np.divmod(clicks.ravel().nonzero()[0], slate.shape[1])
         if len(row):
             items = slate[row, slot]
             clicked = draws.take(row)
@@ -85,7 +85,7 @@ class Engagement(Feedback):
             dwell[row, slot] = np.exp(location + np.float32(self.spread) * noise)
             logit = np.float32(self.like_logit) + np.float32(self.like_value) * value
             likes[row, slot] = clicked.uniform_at(LIKE, slot) < 1 / (1 + np.exp(-logit))
-        return dwell, likes, clicks.sum(axis=1, dtype=np.float32)
+        return dwell, likes, np.bincount(row, minlength=len(slate)).astype(np.float32)
 
 
 @dataclass(frozen=True)

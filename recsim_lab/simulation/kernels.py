@@ -6,26 +6,58 @@ order (eight partial sums for dot products), so results do not depend on the bat
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.typing.templates import Signature
+from numba.extending import intrinsic
 
-from recsim_lab.compile import compiled, kernel
+from recsim_lab.compile import kernel
+
+_LANES = 8
 
 
-@compiled
-def _dot(a, b):  # type: ignore[no-untyped-def]
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = np.float32(0.0)
-    whole = len(a) - len(a) % 8
-    for k in range(0, whole, 8):
-        s0 += a[k] * b[k]
-        s1 += a[k + 1] * b[k + 1]
-        s2 += a[k + 2] * b[k + 2]
-        s3 += a[k + 3] * b[k + 3]
-        s4 += a[k + 4] * b[k + 4]
-        s5 += a[k + 5] * b[k + 5]
-        s6 += a[k + 6] * b[k + 6]
-        s7 += a[k + 7] * b[k + 7]
-    for k in range(whole, len(a)):
-        s0 += a[k] * b[k]
-    return ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
+@intrinsic
+def _dot(typing_context, left, right):  # type: ignore[no-untyped-def]
+    """Dot product of two float32 vectors in eight partial sums, one a lane of a vector register.
+
+    Written as vector instructions because the compiler may not reorder a float32 sum by itself: so the order is
+    one and the same everywhere, and fast. Components beyond the last multiple of eight go to the first sum.
+    """
+
+    def generate(context, builder, signature: Signature, arguments):  # type: ignore[no-untyped-def]
+        single, index = ir.FloatType(), ir.IntType(64)
+        vector = ir.VectorType(single, _LANES)
+        arrays = [
+            context.make_array(kind)(context, builder, value)
+            for kind, value in zip(signature.args, arguments, strict=True)
+        ]
+        length = builder.extract_value(arrays[0].shape, 0)
+        data = [array.data for array in arrays]
+
+        def product(start, kind):  # type: ignore[no-untyped-def]
+            loaded = []
+            for pointer in data:
+                place = builder.bitcast(builder.gep(pointer, [start]), kind.as_pointer())
+                loaded.append(builder.load(place, align=4))
+            return builder.fmul(*loaded)
+
+        sums = cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * _LANES))
+        num_blocks = builder.udiv(length, index(_LANES))
+        with cgutils.for_range(builder, num_blocks) as loop:
+            start = builder.mul(loop.index, index(_LANES))
+            builder.store(builder.fadd(builder.load(sums), product(start, vector)), sums)
+        whole = builder.mul(num_blocks, index(_LANES))
+        with cgutils.for_range(builder, builder.sub(length, whole)) as loop:
+            first = builder.extract_element(builder.load(sums), ir.IntType(32)(0))
+            first = builder.fadd(first, product(builder.add(whole, loop.index), single))
+            builder.store(builder.insert_element(builder.load(sums), first, ir.IntType(32)(0)), sums)
+        total = builder.load(sums)
+        s = [builder.extract_element(total, ir.IntType(32)(lane)) for lane in range(_LANES)]
+        even = builder.fadd(builder.fadd(s[0], s[4]), builder.fadd(s[2], s[6]))
+        odd = builder.fadd(builder.fadd(s[1], s[5]), builder.fadd(s[3], s[7]))
+        return builder.fadd(even, odd)
+
+    return types.float32(left, right), generate
 
 
 @kernel
@@ -75,8 +107,12 @@ def add_crosses(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def choose_one(utility, examination, habit, no_click, uniform, out):  # type: ignore[no-untyped-def]
-    """The slot that a multinomial logit picks, -1 for none: weights examination * exp(utility), exp(no_click)."""
+def choose_one(utility, examination, habit, no_click, uniform, weights, clicks):  # type: ignore[no-untyped-def]
+    """Mark the slot that a multinomial logit picks: weights examination * exp(utility), exp(no_click) for none.
+
+    `clicks` comes in as all False; `weights` is scratch of the same shape. In float32 a utility that is 104 or more
+    below the best has weight zero.
+    """
     for r in numba.prange(len(utility)):
         num_slots = utility.shape[1]
         best = no_click
@@ -84,30 +120,32 @@ def choose_one(utility, examination, habit, no_click, uniform, out):  # type: ig
             best = max(best, utility[r, k])
         total = np.exp(no_click - best)
         for k in range(num_slots):
-            total += examination[habit[r], k] * np.exp(utility[r, k] - best)
+            weights[r, k] = examination[habit[r], k] * np.exp(utility[r, k] - best)
+            total += weights[r, k]
         left = uniform[r] * total
         chosen = -1
         for k in range(num_slots):
-            weight = examination[habit[r], k] * np.exp(utility[r, k] - best)
-            if weight > 0:
-                left -= weight
+            if weights[r, k] > 0:
+                left -= weights[r, k]
                 chosen = k
                 if left < 0:
                     break
-        if left >= 0 and no_click > -np.inf:
-            chosen = -1
-        out[r] = chosen
+        if chosen >= 0 and (left < 0 or no_click == -np.inf):
+            clicks[r, chosen] = True
 
 
 @kernel
-def mark_void(items, on_offer, out):  # type: ignore[no-untyped-def]
-    """out[r, k]: the item stands in an earlier slot too, or is not on offer."""
+def mark_void(items, tick, release, void, num_void):  # type: ignore[no-untyped-def]
+    """void[r, k]: the item stands in an earlier slot too, or is released after tick[r]; num_void[r] counts them."""
     for r in numba.prange(len(items)):
+        count = 0
         for k in range(items.shape[1]):
-            void = not on_offer[items[r, k]]
+            bad = release[items[r, k]] > tick[r]
             for j in range(k):
-                void |= items[r, j] == items[r, k]
-            out[r, k] = void
+                bad |= items[r, j] == items[r, k]
+            void[r, k] = bad
+            count += bad
+        num_void[r] = count
 
 
 @kernel
@@ -140,7 +178,10 @@ def decay_and_count(rows, clicks, slate, table, column, decay):  # type: ignore[
 
 @kernel
 def remember(rows, clicks, slate, tick, step, clicked, clicked_tick, shown):  # type: ignore[no-untyped-def]
-    """Append the clicked items on the right of the histories, and the slate to what the session has shown."""
+    """Append the clicked items on the right of the histories, and the slate to what the session has shown.
+
+    Histories have room for one item or more, `shown` for a whole number of slates.
+    """
     for r in numba.prange(len(rows)):
         row, num_slots = rows[r], slate.shape[1]
         width = clicked.shape[1]

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from recsim_lab.policy import Field
+from recsim_lab.simulation.columns import check_columns
 
 A = np.ndarray
 
@@ -36,8 +37,9 @@ class Population:
     def __post_init__(self) -> None:
         if not len(self.latent):
             raise ValueError("a population must have at least one user, got 0")
-        if self.habit.min() < 0 or self.habit.max() >= len(HABITS):
-            raise ValueError(f"habit must be in [0, {len(HABITS)}), got {self.habit.min()} to {self.habit.max()}")
+        check_columns(self, self.num_users, "users")
+        if self.habit.max() >= len(HABITS):
+            raise ValueError(f"habit must be below {len(HABITS)}, got {self.habit.max()}")
 
     @property
     def num_users(self) -> int:

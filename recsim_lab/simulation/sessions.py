@@ -48,6 +48,14 @@ class Sessions:
         self.num_slots = world.num_slots if num_slots is None else num_slots
         if self.num_slots < 1:
             raise ValueError(f"num_slots must be at least 1, got {self.num_slots}")
+        if self.num_slots < 1:
+            raise ValueError(f"num_slots must be at least 1, got {self.num_slots}")
+        if history < 1:
+            raise ValueError(f"history must be at least 1, got {history}")
+        if len(profile) and not 0 <= profile.min() <= profile.max() < world.population.num_users:
+            raise ValueError(
+                f"profile must be in [0, {world.population.num_users}), got {profile.min()} to {profile.max()}"
+            )
         if self.num_slots > world.catalogue.num_items:
             raise ValueError(
                 f"num_slots must be at most the number of items, got {self.num_slots} of {world.catalogue.num_items}"
@@ -63,11 +71,10 @@ class Sessions:
             "session": np.full(num_rows, -1, np.int32),
             "step": np.zeros(num_rows, np.int32),
             "clicked": np.full((num_rows, history), -1, np.int32),
-            "clicked_tick": np.full((num_rows, history), -1, np.int64),
+            "clicked_tick": np.full((num_rows, history), -1, np.int32),
             "shown": np.full((num_rows, self.shown_width), -1, np.int32),
         }
         self.state |= world.initial(profile, self.draws(np.arange(num_rows)))
-        self._no_items = np.zeros((num_rows, 0), np.int32)
 
     def __len__(self) -> int:
         return len(self.state["user"])
@@ -111,20 +118,24 @@ class Sessions:
         state["shown"][rows] = -1
         self.world.arrive(state, rows, tick, self.draws(rows))
 
-    def observe(self, rows: Int[A, " rows"]) -> Observation:
-        """What a recommender may see of these users' requests: copies, one row each."""
+    def visible(self, rows: Int[A, " rows"]) -> dict[str, A]:
+        """The fields of these users' `Observation` that change, as copies, one row each."""
         state = self.state
+        return {
+            "user": state["profile"].take(rows),
+            "session": state["session"].take(rows),
+            "step": state["step"].take(rows),
+            "tick": state["tick"].take(rows),
+            "device": state["device"].take(rows),
+            "clicked": state["clicked"].take(rows, axis=0),
+            "clicked_tick": state["clicked_tick"].take(rows, axis=0),
+            "shown": state["shown"].take(rows, axis=0),
+        }
+
+    def observe(self, rows: Int[A, " rows"]) -> Observation:
+        """What a recommender may see of these users' requests."""
         return Observation(
-            user=state["profile"].take(rows),
-            session=state["session"].take(rows),
-            step=state["step"].take(rows),
-            tick=state["tick"].take(rows),
-            device=state["device"].take(rows),
-            clicked=state["clicked"].take(rows, axis=0),
-            clicked_tick=state["clicked_tick"].take(rows, axis=0),
-            shown=state["shown"].take(rows, axis=0),
-            features=self.world.features,
-            blocked=self._no_items[: len(rows)],
+            **self.visible(rows), features=self.world.features, blocked=np.zeros((len(rows), 0), np.int32)
         )
 
     def answer(self, rows: Int[A, " rows"], slate: Int[A, "rows slots"]) -> Response:
@@ -136,7 +147,8 @@ class Sessions:
         if slate.shape[1] != self.num_slots:
             raise ValueError(f"a slate must have {self.num_slots} slots, got {slate.shape[1]}")
         num_items = self.world.catalogue.num_items
-        if slate.size and (slate.min() < 0 or slate.max() >= num_items):
+        # Read as unsigned, a negative number is above any bound: one pass tells both.
+        if slate.size and slate.view(f"u{slate.itemsize}").max() >= num_items:
             raise ValueError(f"items must be in [0, {num_items}), got {slate.min()} to {slate.max()}")
         slate = np.ascontiguousarray(slate, np.int32)
         state = self.state

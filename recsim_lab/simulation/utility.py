@@ -11,6 +11,8 @@ from recsim_lab.policy import TICKS_PER_DAY
 from recsim_lab.simulation.kernels import add_crosses, pair_dot
 
 if TYPE_CHECKING:
+    from recsim_lab.simulation.catalogue import Catalogue
+    from recsim_lab.simulation.population import Population
     from recsim_lab.simulation.world import World
 
 A = np.ndarray
@@ -34,17 +36,46 @@ class Crosses:
     age_part_language: Float32[A, "ages parts languages"]
     device_length: Float32[A, "devices lengths"]
 
+    def __post_init__(self) -> None:
+        for name, (axis, num_codes) in {
+            "part_length": ("parts of the day", PARTS_OF_DAY),
+            "device_length": ("devices", NUM_DEVICES),
+        }.items():
+            if len(getattr(self, name)) != num_codes:
+                raise ValueError(f"{name} must have a row for each of {num_codes} {axis}, got {len(getattr(self, name))}")
+
+    def check_codes(self, catalogue: "Catalogue", population: "Population") -> None:
+        """Refuse codes of users or items for which the tables have no entry.
+
+        Raises:
+            ValueError: naming the code, the rule and the value.
+        """
+        num_ages, num_genres = self.age_genre.shape
+        for name, codes, num_codes in (
+            ("age", population.age, num_ages),
+            ("genre", catalogue.genre, num_genres),
+            ("length", catalogue.length, self.part_length.shape[1]),
+            ("language", catalogue.language, self.age_part_language.shape[2]),
+        ):
+            if codes.max() >= num_codes:
+                raise ValueError(f"{name} must be below {num_codes}, as in the crosses, got {codes.max()}")
+
 
 def draw_crosses(
     rng: np.random.Generator, num_ages: int, num_genres: int, num_lengths: int, num_languages: int
 ) -> Crosses:
-    """Centred tables of normal entries, scaled so that each has the same variance and their sum variance 1."""
+    """Centred tables of normal entries, scaled so that each has the same variance and their sum variance 1.
+
+    A feature of which there is one code only crosses with nothing: its tables are zero.
+    """
 
     def centred(*shape: int) -> A:
         table = rng.normal(size=shape)
         for axis in range(len(shape)):
             table -= table.mean(axis=axis, keepdims=True)
-        return (table / table.std() / 2.0).astype(np.float32)
+        # With one code only along an axis nothing is left, up to rounding, and nothing may be blown up.
+        spread = table.std() if min(shape) > 1 else np.inf
+        return (table / spread / 2.0).astype(np.float32)
 
     return Crosses(
         age_genre=centred(num_ages, num_genres),
@@ -74,7 +105,10 @@ class Utility:
     crosses: Crosses | None = None
 
     def __post_init__(self) -> None:
-        if self.freshness_days <= 0:
+        for name in ("latent", "features", "appeal", "clickbait", "freshness", "offset"):
+            if not np.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} must be finite, got {getattr(self, name)}")
+        if not self.freshness_days > 0:
             raise ValueError(f"freshness_days must be positive, got {self.freshness_days}")
         if self.features and self.crosses is None:
             raise ValueError(f"crosses must be given where features has a weight, got features={self.features}")
@@ -117,7 +151,8 @@ class Utility:
         """The bonus of new items."""
         released = world.catalogue.release_day[items]
         age = (tick[:, None] / TICKS_PER_DAY - released).astype(np.float32)
-        bonus = np.float32(self.freshness) * np.exp(-age / np.float32(self.freshness_days))
+        # What is not out yet would overflow the exponential.
+        bonus = np.float32(self.freshness) * np.exp(-np.maximum(age, 0) / np.float32(self.freshness_days))
         return np.where((released > 0) & (age >= 0), bonus, np.float32(0))
 
 

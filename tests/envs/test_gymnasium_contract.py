@@ -9,7 +9,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from recsim_lab.envs.registration import MAX_STEPS, environment_id
-from recsim_lab.envs.seats import FIELDS
+from recsim_lab.envs.seats import NUMBERS
 from recsim_lab.envs.slate_env import SlateEnv
 from recsim_lab.envs.slate_vector_env import SlateVectorEnv
 from recsim_lab.simulation.presets import PRESETS
@@ -45,7 +45,7 @@ def test_make_vec_gives_the_native_vector_environment(preset: Preset) -> None:
 
 def _assert_holds(space: gymnasium.Space, observation: dict[str, A]) -> None:
     assert isinstance(space, gymnasium.spaces.Dict)
-    assert set(observation) == set(FIELDS)
+    assert set(observation) == {*NUMBERS, "clicked", "clicked_tick", "shown"}
     for name, values in observation.items():
         box = space[name]
         assert isinstance(box, gymnasium.spaces.Box)
@@ -61,7 +61,7 @@ def test_the_spaces_hold_every_observation_of_a_life(preset: Preset) -> None:
     observation, info = env.reset(seed=0)
     assert info == {}
     space = env.observation_space
-    for _ in range(300):
+    for _ in range(200):
         _assert_holds(space, observation)
         observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
         assert isinstance(reward, float) and np.isfinite(reward)
@@ -78,7 +78,7 @@ def test_the_spaces_hold_every_observation_of_a_batch(preset: Preset) -> None:
     env = gymnasium.make_vec(environment_id(name), num_envs=5, max_steps=40, **parameters)
     env.action_space.seed(1)
     observation, _ = env.reset(seed=1)
-    for _ in range(100):
+    for _ in range(60):
         _assert_holds(env.observation_space, observation)
         observation, rewards, terminated, truncated, _ = env.step(env.action_space.sample())
         assert rewards.shape == (5,) and rewards.dtype == np.float64 and np.isfinite(rewards).all()

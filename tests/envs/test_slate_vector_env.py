@@ -18,7 +18,7 @@ from recsim_lab.simulation.choice import PositionBased
 from recsim_lab.simulation.world import World
 
 A = np.ndarray
-NUM_ENVS = 7
+NUM_ENVS = 4
 MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP]
 
 
@@ -55,12 +55,12 @@ def test_seats_are_single_environments(
     theirs = _singles(world, mode, max_steps=max_steps)
     ours.action_space.seed(0)
     # First under seeds, then on with the next users, then some seats anew and some on.
-    resets: list[Any] = [5, None, [8, None, 9, 10, None, None, 3]]
+    resets: list[Any] = [5, None, [8, None, 9, None]]
     num_terminated = num_truncated = 0
     for seed in resets:
         _assert_same_observations(ours.reset(seed=seed)[0], theirs.reset(seed=seed)[0])
         ended = np.zeros(NUM_ENVS, bool)
-        for _ in range(60):
+        for _ in range(40):
             actions = ours.action_space.sample()
             mine, others = ours.step(actions), theirs.step(actions)
             _assert_same_observations(mine[0], others[0])
@@ -89,8 +89,8 @@ def test_seats_are_single_environments(
                             assert mine[4]["final_obs"][seat] is None
             num_terminated += int(mine[2].sum())
             num_truncated += int(mine[3].sum())
-    assert num_terminated > 20 or churn == 0
-    assert num_truncated > 20 or max_steps == 500
+    assert num_terminated > 10 or churn == 0
+    assert num_truncated > 10 or max_steps == 500
 
 
 def test_a_seat_under_a_seed_is_the_single_environment_whatever_the_number_of_seats(everyday: World) -> None:
@@ -113,7 +113,7 @@ def test_disabled_mode_waits_for_a_reset_of_the_seats_that_ended(leaving: Callab
     ours.action_space.seed(0)
     _assert_same_observations(ours.reset(seed=2)[0], theirs.reset(seed=2)[0])
     num_resets = 0
-    for step in range(80):
+    for step in range(60):
         actions = ours.action_space.sample()
         mine, others = ours.step(actions), theirs.step(actions)
         _assert_same_observations(mine[0], others[0])
@@ -130,7 +130,7 @@ def test_disabled_mode_waits_for_a_reset_of_the_seats_that_ended(leaving: Callab
             for name, values in reset.items():
                 np.testing.assert_array_equal(values[~ended], mine[0][name][~ended])
             num_resets += int(ended.sum())
-    assert num_resets > 20
+    assert num_resets > 10
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -154,7 +154,7 @@ def test_gymnasium_counts_the_returns_of_episodes(leaving: Callable[[float], Wor
             if mode == AutoresetMode.SAME_STEP:
                 totals[over] = lengths[over] = 0
         was_over = over
-    assert num_episodes > 30
+    assert num_episodes > 20
 
 
 def test_make_vec_takes_the_mode_and_the_parameters() -> None:
@@ -171,9 +171,9 @@ def test_make_vec_takes_the_mode_and_the_parameters() -> None:
 @pytest.mark.parametrize(
     ("actions", "message"),
     [
-        (np.zeros((NUM_ENVS, 3), int), r"actions must have shape \(7, 4\), got \(7, 3\)"),
-        (np.zeros((NUM_ENVS - 1, 4), int), r"actions must have shape \(7, 4\), got \(6, 4\)"),
-        (np.zeros(4, int), r"actions must have shape \(7, 4\), got \(4,\)"),
+        (np.zeros((NUM_ENVS, 3), int), r"actions must have shape \(4, 4\), got \(4, 3\)"),
+        (np.zeros((NUM_ENVS - 1, 4), int), r"actions must have shape \(4, 4\), got \(3, 4\)"),
+        (np.zeros(4, int), r"actions must have shape \(4, 4\), got \(4,\)"),
         (np.full((NUM_ENVS, 4), 70), r"items must be in \[0, 70\), got 70 to 70"),
         (np.zeros((NUM_ENVS, 4)), "actions must be integers, got float64"),
     ],

@@ -10,9 +10,9 @@ stable_baselines3 = pytest.importorskip("stable_baselines3")
 
 
 def test_ppo_trains() -> None:
-    env = gymnasium.make("recsim_lab/Everyday-v0", num_users=50, num_items=60, num_slots=3, max_steps=100)
+    env = gymnasium.make("recsim_lab/Static-v0", num_users=50, num_items=60, num_slots=3, max_steps=100)
     model = stable_baselines3.PPO(
-        "MultiInputPolicy", env, n_steps=512, batch_size=256, n_epochs=2, seed=0, device="cpu"
+        "MultiInputPolicy", env, n_steps=512, batch_size=256, n_epochs=1, seed=0, device="cpu"
     )
     before = [values.detach().clone() for values in model.policy.parameters()]
     model.learn(2048)

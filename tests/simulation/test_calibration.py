@@ -274,8 +274,8 @@ def live(world, num_rounds=3):
 
 def test_one_user_and_one_item():
     world = calibrate(ratings_of([0], [0], [4.0], 1, 1), behaviour=Behaviour(num_slots=1))
-    live(world)
-    probability = world.click_probability(population_sessions(world, 0).state, np.zeros(1, int), np.zeros((1, 1), int))
+    state = live(world).state
+    probability = world.click_probability(state, np.zeros(1, np.int64), np.zeros((1, 1), np.int32))
     assert 0 < probability[0, 0] < 1
 
 
@@ -295,7 +295,7 @@ def test_all_ratings_equal():
 def test_no_rating_at_all():
     nothing = ratings_of([], [], [], 2, 2)
     for refuse in (fit_factors, estimate, calibrate):
-        with pytest.raises(ValueError, match="^ratings must hold at least one rating, got 0$"):
+        with pytest.raises(ValueError, match=r"^ratings must hold at least one rating, got 0$"):
             refuse(nothing)
 
 

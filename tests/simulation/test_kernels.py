@@ -56,9 +56,10 @@ def add_crosses_twin(
     return {"out": out + weight * (three + device_length[device, length[items]])}
 
 
-def mark_void_twin(items, on_offer, void):
+def mark_void_twin(items, tick, release, void, num_void):
     repeated = np.array([[item in slate[:k] for k, item in enumerate(slate)] for slate in items.tolist()])
-    return {"void": repeated | ~on_offer[items]}
+    void = repeated | (release[items] > tick[:, None])
+    return {"void": void, "num_void": void.sum(axis=1)}
 
 
 def add_intent_twin(
@@ -117,7 +118,12 @@ CASES = [
         ("slate", "rows", "intent", "last_item", "topic", "continues", "weight", "rate", "out"),
         ("out",),
     ),
-    Case(kernels.mark_void, mark_void_twin, ("slate", "on_offer", "void"), ("void",)),
+    Case(
+        kernels.mark_void,
+        mark_void_twin,
+        ("slate", "tick", "release", "void", "num_void"),
+        ("void", "num_void"),
+    ),
     Case(kernels.pull, pull_twin, (*FEEDBACK, "vectors", "targets", "rate"), ("vectors",)),
     Case(kernels.decay_and_count, decay_and_count_twin, (*FEEDBACK, "table", "topic", "decay"), ("table",)),
     Case(
@@ -129,7 +135,7 @@ CASES = [
 ]
 IDS = [case.kernel.__name__ for case in CASES]
 # These have a row for each request, all other arrays one for each user or item.
-BY_REQUEST = ("slate", "rows", "clicks", "tick", "step", "age", "part", "device", "out", "void")
+BY_REQUEST = ("slate", "rows", "clicks", "tick", "step", "age", "part", "device", "out", "void", "num_void")
 
 
 def world(num_rows: int, seed: int = 0) -> Arrays:
@@ -171,7 +177,7 @@ def world(num_rows: int, seed: int = 0) -> Arrays:
         "genre": code(TOPICS, ITEMS),
         "length": code(4, ITEMS),
         "language": code(5, ITEMS),
-        "on_offer": rng.random(ITEMS) < 0.8,
+        "release": rng.integers(0, 10**6, ITEMS) // 2,
         "age_genre": normal(6, TOPICS),
         "part_length": normal(8, 4),
         "age_part_language": normal(6, 8, 5),
@@ -184,6 +190,7 @@ def world(num_rows: int, seed: int = 0) -> Arrays:
         "shown": shown,
         "out": normal(num_rows, SLOTS),
         "void": np.zeros((num_rows, SLOTS), bool),
+        "num_void": np.full(num_rows, -1),
     }
 
 
@@ -283,9 +290,10 @@ def choices(num_rows: int, no_click: float) -> tuple[np.ndarray, ...]:
 
 
 def choose(utility, examination, habit, no_click, uniform):
-    out = np.empty(len(utility), np.int64)
-    kernels.choose_one(utility, examination, habit, no_click, uniform, out)
-    return out
+    clicks = np.zeros(utility.shape, bool)
+    kernels.choose_one(utility, examination, habit, no_click, uniform, np.empty_like(utility), clicks)
+    assert (clicks.sum(axis=1) <= 1).all()
+    return np.where(clicks.any(axis=1), clicks.argmax(axis=1), -1)
 
 
 def choose_twin(utility, examination, habit, no_click, uniform):

@@ -73,6 +73,16 @@ class RatingFactors:
         return np.float32(self.mean) + self.user_bias[user] + self.item_bias[item] + self.match(user, item)
 
 
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Rows with about as many ratings each; `other` and `stars` are padded with -1 and 0."""
+
+    rows: Int[A, " rows"]
+    num_ratings: Int[A, " rows"]
+    other: Int[A, "rows width"]
+    stars: Float32[A, "rows width"]
+
+
 def fit_factors(ratings: Ratings, settings: FactorSettings = FactorSettings()) -> RatingFactors:
     """Fit biases and vectors to the ratings.
 
@@ -96,17 +106,9 @@ def fit_factors(ratings: Ratings, settings: FactorSettings = FactorSettings()) -
     return RatingFactors(mean, users[:-1, 0], items[:-1, 0], user_factors, item_factors)
 
 
-@dataclass(frozen=True, eq=False)
-class _Block:
-    """Rows with about as many ratings each; `other` and `stars` are padded with -1 and 0."""
-
-    rows: Int[A, " rows"]
-    num_ratings: Int[A, " rows"]
-    other: Int[A, "rows width"]
-    stars: Float32[A, "rows width"]
-
-
-def _blocks(row: Int[A, " ratings"], other: Int[A, " ratings"], stars: Float32[A, " ratings"], num_rows: int) -> list:
+def _blocks(
+    row: Int[A, " ratings"], other: Int[A, " ratings"], stars: Float32[A, " ratings"], num_rows: int
+) -> list[_Block]:
     """The ratings of each row side by side, rows of like length together."""
     order = np.argsort(row, kind="stable")
     num_ratings = np.bincount(row, minlength=num_rows)

@@ -61,8 +61,8 @@ def fidelity(
     )
     rows.append(("popularity_gini", "", *_ginis(ratings.item, chosen_item, ratings.num_items, seed)))
     activity = [_relative_activity(user, ratings.num_users) for user, _ in (real, simulated)]
-    for quantile in QUANTILES:
-        rows.append((f"activity_quantile_{quantile:g}", "", *(float(np.quantile(a, quantile)) for a in activity)))
+    quantiles = ((q, *(float(np.quantile(side, q)) for side in activity)) for q in QUANTILES)
+    rows.extend((f"activity_quantile_{q:g}", "", *values) for q, *values in quantiles)
     shares = [_topic_shares(user, topic[item], ratings.num_users, len(names)) for user, item in (real, simulated)]
     for place, measure in enumerate(("topic_share_mean", "topic_share_spread")):
         both = (share[place].tolist() for share in shares)

@@ -38,9 +38,7 @@ class MultinomialLogit(ChoiceModel):
         self, utility: Float32[A, "rows slots"], habit: Int[A, " rows"], draws: Draws
     ) -> Bool[A, "rows slots"]:
         table = examination_table(self.examination, utility.shape[1])
-        chosen = np.empty(len(utility), np.int64)
-        choose_one(utility, table, habit, np.float32(self.no_click), draws.uniform(CHOICE)[:, 0], chosen)
         clicks = np.zeros(utility.shape, bool)
-        clicked = np.flatnonzero(chosen >= 0)
-        clicks[clicked, chosen[clicked]] = True
+        luck = draws.uniform(CHOICE)[:, 0]
+        choose_one(utility, table, habit, np.float32(self.no_click), luck, np.empty_like(utility), clicks)
         return clicks

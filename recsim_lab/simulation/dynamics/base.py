@@ -36,6 +36,7 @@ class Response:
     match: Float32[A, "rows slots"]
     habit: Int[A, " rows"]
     void: Bool[A, "rows slots"]
+    num_void: Int[A, " rows"]
     clicked_row: Int[A, " clicks"]
     clicked_slot: Int[A, " clicks"]
     value: Float32[A, " clicks"]

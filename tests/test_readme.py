@@ -1,0 +1,51 @@
+"""The README does what it says: its Python runs, its links and folders exist, its commands are there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_there_are_blocks() -> None:
+    assert len(BLOCKS) >= 2
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=[f"block {number}" for number in range(len(BLOCKS))])
+def test_python_runs(block: str) -> None:
+    done = subprocess.run([sys.executable, "-W", "error", "-c", block], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for name in re.findall(r'"(random|popularity|ease|mf:dim=32)"', block):
+        assert re.search(rf"^{name} +\d\.\d+ clicks per slate$", done.stdout, flags=re.MULTILINE)
+
+
+def documents() -> list[Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text()):
+        if not target.startswith("http"):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda path: path.name)
+def test_named_paths_exist(document: Path) -> None:
+    """Every `folder/...` or `folder/file.py` of the checkout that a text names in code quotes."""
+    tops = "recsim_lab|agents|scenarios|benchmarks|tests|docs"
+    for path in re.findall(rf"`((?:{tops})/[\w/.-]*)`", document.read_text()):
+        assert (ROOT / path).exists(), f"{document.name} names {path}"
+
+
+def test_commands_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`make (\w+)`", README):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+    for module in re.findall(r"`python -m ([\w.]+)", README):
+        assert (ROOT / (module.replace(".", "/") + ".py")).exists(), module
