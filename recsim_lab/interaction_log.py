@@ -129,7 +129,7 @@ class InteractionLog:
             device=self.device[rows],
             clicked=pick(items, -1).astype(np.int32),
             clicked_tick=pick(ticks, -1).astype(np.int32),
-            shown=slates.reshape(len(rows), -1).astype(np.int32),
+            shown=slates.reshape(len(rows), back.shape[1] * self.num_slots).astype(np.int32),
             features=self.features,
             blocked=np.zeros((len(rows), 0), np.int32),
         )

@@ -144,10 +144,11 @@ def test_rebuilt_requests_lack_what_the_log_lacks_and_nothing_else() -> None:
         np.testing.assert_array_equal(rebuilt.shown[row], (shown + [-1] * log.shown)[: log.shown])
 
 
-def test_requests_of_an_empty_log(log: InteractionLog) -> None:
-    observation = log.take(slice(0, 0)).observations()
-    assert len(observation) == 0
-    assert observation.clicked.shape == (0, log.history) and observation.shown.shape == (0, log.shown)
+def test_no_requests(log: InteractionLog) -> None:
+    nobody = np.zeros(0, np.int64)
+    for observation in (log.take(nobody).observations(), log.observations(nobody)):
+        assert len(observation) == 0
+        assert observation.clicked.shape == (0, log.history) and observation.shown.shape == (0, log.shown)
 
 
 # ---- parts -----------------------------------------------------------------------------------------------------
@@ -253,9 +254,8 @@ def test_a_day_that_is_written_again_is_replaced(log: InteractionLog, tmp_path: 
     log.write(tmp_path)
     second = log.take(log.day == 2)
     replace(second, dwell=second.dwell + 1).write(tmp_path)
-    found = read_log(tmp_path)
-    assert len(found) == len(log)
-    np.testing.assert_array_equal(found.dwell - log.dwell, np.where(log.day == 2, 1, 0)[:, None] + 0 * log.dwell)
+    changed = np.where(log.day[:, None] == 2, log.dwell + 1, log.dwell)
+    _assert_same_log(read_log(tmp_path), replace(log, dwell=changed))
 
 
 def test_an_empty_log_on_disk(log: InteractionLog, tmp_path: Path) -> None:

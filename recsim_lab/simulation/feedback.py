@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Int
 
-from recsim_lab.simulation.dynamics import State
+from recsim_lab.simulation.dynamics import Response, State
 from recsim_lab.streams import Draws
 
 if TYPE_CHECKING:
@@ -19,24 +19,11 @@ DWELL, LIKE, RATING_NOISE = 2, 3, 4  # purposes of draws; lane = slot
 
 
 class Feedback(ABC):
-    """Turns clicked slots into dwell (minutes), likes and one reward a row."""
+    """Turns clicks into dwell (minutes), likes and one reward a row."""
 
     @abstractmethod
-    def emit(
-        self,
-        world: "World",
-        state: State,
-        rows: Int[A, " rows"],
-        slate: Int[A, "rows slots"],
-        clicks: Bool[A, "rows slots"],
-        utility: Float32[A, "rows slots"],
-        value: Float32[A, " clicks"],
-        draws: Draws,
-    ) -> tuple[Float32[A, "rows slots"], Bool[A, "rows slots"], Float32[A, " rows"]]:
-        """Dwell, likes, reward; `value` is the satisfaction value of the clicked slots in row-major order.
-
-        `state` is as it was when the slate was shown; it is read, not written.
-        """
+    def emit(self, world: "World", state: State, rows: Int[A, " rows"], response: Response, draws: Draws) -> None:
+        """Fill `dwell`, `likes` and `reward` of the response, which come in as zeros."""
 
 
 @dataclass(frozen=True)
@@ -60,32 +47,20 @@ class Engagement(Feedback):
                 f"median_minutes must be positive and spread at least 0, got {self.median_minutes} and {self.spread}"
             )
 
-    def emit(
-        self,
-        world: "World",
-        state: State,
-        rows: Int[A, " rows"],
-        slate: Int[A, "rows slots"],
-        clicks: Bool[A, "rows slots"],
-        utility: Float32[A, "rows slots"],
-        value: Float32[A, " clicks"],
-        draws: Draws,
-    ) -> tuple[Float32[A, "rows slots"], Bool[A, "rows slots"], Float32[A, " rows"]]:
-        dwell = np.zeros(slate.shape, np.float32)
-        likes = np.zeros(slate.shape, bool)
-        row, slot = np.divmod(clicks.ravel().nonzero()[0], slate.shape[1])
-        if len(row):
-            items = slate[row, slot]
-            clicked = draws.take(row)
-            location = np.float32(np.log(self.median_minutes)) + (
-                np.float32(self.quality_effect) * world.catalogue.quality[items]
-                - np.float32(self.clickbait_effect) * world.catalogue.clickbait[items]
-            )
-            noise = clicked.normal_at(DWELL, slot)
-            dwell[row, slot] = np.exp(location + np.float32(self.spread) * noise)
-            logit = np.float32(self.like_logit) + np.float32(self.like_value) * value
-            likes[row, slot] = clicked.uniform_at(LIKE, slot) < 1 / (1 + np.exp(-logit))
-        return dwell, likes, np.bincount(row, minlength=len(slate)).astype(np.float32)
+    def emit(self, world: "World", state: State, rows: Int[A, " rows"], response: Response, draws: Draws) -> None:
+        row, slot, items = response.clicked_row, response.clicked_slot, response.clicked_item
+        if not len(row):
+            return
+        clicked = draws.take(row)
+        location = np.float32(np.log(self.median_minutes)) + (
+            np.float32(self.quality_effect) * world.catalogue.quality.take(items)
+            - np.float32(self.clickbait_effect) * world.catalogue.clickbait.take(items)
+        )
+        noise = clicked.normal_at(DWELL, slot)
+        response.dwell[row, slot] = np.exp(location + np.float32(self.spread) * noise)
+        logit = np.float32(self.like_logit) + np.float32(self.like_value) * response.value
+        response.likes[row, slot] = clicked.uniform_at(LIKE, slot) < 1 / (1 + np.exp(-logit))
+        response.reward[:] = np.bincount(row, minlength=len(rows))
 
 
 @dataclass(frozen=True)
@@ -106,40 +81,20 @@ class Rating(Feedback):
         if not self.low <= self.high:
             raise ValueError(f"low must be at most high {self.high}, got {self.low}")
 
-    def emit(
-        self,
-        world: "World",
-        state: State,
-        rows: Int[A, " rows"],
-        slate: Int[A, "rows slots"],
-        clicks: Bool[A, "rows slots"],
-        utility: Float32[A, "rows slots"],
-        value: Float32[A, " clicks"],
-        draws: Draws,
-    ) -> tuple[Float32[A, "rows slots"], Bool[A, "rows slots"], Float32[A, " rows"]]:
-        noise = np.float32(self.noise) * draws.normal(RATING_NOISE, slate.shape[1])
-        rating = np.clip(utility + noise, np.float32(self.low), np.float32(self.high))
-        rating = np.where(clicks, rating, np.float32(0))
-        return np.zeros(slate.shape, np.float32), rating >= self.liked, rating.sum(axis=1, dtype=np.float32)
+    def emit(self, world: "World", state: State, rows: Int[A, " rows"], response: Response, draws: Draws) -> None:
+        row, slot = response.clicked_row, response.clicked_slot
+        noise = np.float32(self.noise) * draws.take(row).normal_at(RATING_NOISE, slot)
+        rating = np.clip(response.utility[row, slot] + noise, np.float32(self.low), np.float32(self.high))
+        response.likes[row, slot] = rating >= self.liked
+        response.reward[:] = np.bincount(row, rating, len(rows))
 
 
 @dataclass(frozen=True)
 class ClicksOnly(Feedback):
     """A click is all there is: no dwell, no likes; the reward is the number of clicks."""
 
-    def emit(
-        self,
-        world: "World",
-        state: State,
-        rows: Int[A, " rows"],
-        slate: Int[A, "rows slots"],
-        clicks: Bool[A, "rows slots"],
-        utility: Float32[A, "rows slots"],
-        value: Float32[A, " clicks"],
-        draws: Draws,
-    ) -> tuple[Float32[A, "rows slots"], Bool[A, "rows slots"], Float32[A, " rows"]]:
-        nothing = np.zeros(slate.shape, np.float32)
-        return nothing, np.zeros(slate.shape, bool), clicks.sum(axis=1, dtype=np.float32)
+    def emit(self, world: "World", state: State, rows: Int[A, " rows"], response: Response, draws: Draws) -> None:
+        response.reward[:] = np.bincount(response.clicked_row, minlength=len(rows))
 
 
 @dataclass(frozen=True)
@@ -156,18 +111,8 @@ class WatchTime(Feedback):
         if not 0 < self.length < np.inf:
             raise ValueError(f"length must be positive and finite, got {self.length}")
 
-    def emit(
-        self,
-        world: "World",
-        state: State,
-        rows: Int[A, " rows"],
-        slate: Int[A, "rows slots"],
-        clicks: Bool[A, "rows slots"],
-        utility: Float32[A, "rows slots"],
-        value: Float32[A, " clicks"],
-        draws: Draws,
-    ) -> tuple[Float32[A, "rows slots"], Bool[A, "rows slots"], Float32[A, " rows"]]:
-        wanted = np.cumsum(clicks, axis=1, dtype=np.float32) * np.float32(self.length)
+    def emit(self, world: "World", state: State, rows: Int[A, " rows"], response: Response, draws: Draws) -> None:
+        wanted = np.cumsum(response.clicks, axis=1, dtype=np.float32) * np.float32(self.length)
         watched = np.minimum(wanted, np.maximum(state["time_left"][rows], np.float32(0))[:, None])
-        dwell = np.diff(watched, axis=1, prepend=np.float32(0))
-        return dwell, np.zeros(slate.shape, bool), dwell.sum(axis=1)
+        response.dwell[:] = np.diff(watched, axis=1, prepend=np.float32(0))
+        response.reward[:] = response.dwell.sum(axis=1)

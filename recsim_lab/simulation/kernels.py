@@ -135,12 +135,12 @@ def choose_one(utility, examination, habit, no_click, uniform, weights, clicks):
 
 
 @kernel
-def mark_void(items, tick, release, void, num_void):  # type: ignore[no-untyped-def]
-    """void[r, k]: the item stands in an earlier slot too, or is released after tick[r]; num_void[r] counts them."""
+def mark_void(items, rows, tick, release, void, num_void):  # type: ignore[no-untyped-def]
+    """void[r, k]: the item stands in an earlier slot too, or is released after tick[rows[r]]; num_void[r] counts them."""
     for r in numba.prange(len(items)):
         count = 0
         for k in range(items.shape[1]):
-            bad = release[items[r, k]] > tick[r]
+            bad = release[items[r, k]] > tick[rows[r]]
             for j in range(k):
                 bad |= items[r, j] == items[r, k]
             void[r, k] = bad
@@ -191,8 +191,9 @@ def remember(rows, clicks, slate, tick, step, clicked, clicked_tick, shown):  # 
                     clicked[row, j] = clicked[row, j + 1]
                     clicked_tick[row, j] = clicked_tick[row, j + 1]
                 clicked[row, width - 1] = slate[r, k]
-                clicked_tick[row, width - 1] = tick[r]
-        start = step[r] * num_slots
+                clicked_tick[row, width - 1] = tick[row]
+        start = step[row] * num_slots
+        step[row] += 1
         if start + num_slots > shown.shape[1]:
             start = shown.shape[1] - num_slots
             for j in range(start):

@@ -158,13 +158,12 @@ class Sessions:
             rows,
             response.clicks,
             slate,
-            state["tick"].take(rows),
-            step,
+            state["tick"],
+            state["step"],
             state["clicked"],
             state["clicked_tick"],
             state["shown"],
         )
-        state["step"][rows] = step + 1
         return response
 
     def close(self, rows: Int[A, " rows"]) -> Int[A, " rows"]:

@@ -42,7 +42,9 @@ class Crosses:
             "device_length": ("devices", NUM_DEVICES),
         }.items():
             if len(getattr(self, name)) != num_codes:
-                raise ValueError(f"{name} must have a row for each of {num_codes} {axis}, got {len(getattr(self, name))}")
+                raise ValueError(
+                    f"{name} must have a row for each of {num_codes} {axis}, got {len(getattr(self, name))}"
+                )
 
     def check_codes(self, catalogue: "Catalogue", population: "Population") -> None:
         """Refuse codes of users or items for which the tables have no entry.

@@ -93,6 +93,7 @@ class World:
         num_rows = len(profile)
         state: State = {
             "profile": profile.astype(np.int32),
+            "habit": self.population.habit[profile],
             "tick": np.full(num_rows, -TICKS_PER_DAY, np.int64),
             "device": np.zeros(num_rows, np.int8),
         }
@@ -119,8 +120,8 @@ class World:
 
     def value(self, match: Float32[A, " pairs"], items: Int[A, " pairs"]) -> Float32[A, " pairs"]:
         """What consuming an item gives a user whose personal part of the utility is `match`."""
-        harm = np.float32(self.clickbait_harm) * self.catalogue.clickbait[items]
-        return match + self.catalogue.quality[items] - harm
+        harm = np.float32(self.clickbait_harm) * self.catalogue.clickbait.take(items)
+        return match + self.catalogue.quality.take(items) - harm
 
     def click_probability(
         self, state: State, rows: Int[A, " rows"], slate: Int[A, "rows slots"]
@@ -128,14 +129,14 @@ class World:
         """The exact chance of each click, if the slates were shown now."""
         utility, _ = self.true_utility(state, rows, slate)
         utility[self.void_slots(state, rows, slate)[0]] = -np.inf
-        return self.choice.click_probability(utility, self.population.habit[state["profile"][rows]])
+        return self.choice.click_probability(utility, state["habit"][rows])
 
     def void_slots(
         self, state: State, rows: Int[A, " rows"], slate: Int[A, "rows slots"]
     ) -> tuple[Bool[A, "rows slots"], Int[A, " rows"]]:
         """Slots that nobody can click, since the item is repeated or not on offer; and how many each slate has."""
         void, num_void = np.empty(slate.shape, bool), np.empty(len(slate), np.int64)
-        mark_void(slate, state["tick"].take(rows), self._release, void, num_void)
+        mark_void(slate, rows, state["tick"], self._release, void, num_void)
         return void, num_void
 
     # ---- the three laws --------------------------------------------------------------------------------------
@@ -161,14 +162,30 @@ class World:
         utility, match = self.true_utility(state, rows, slate)
         if num_void.any():
             utility[void] = -np.inf
-        habit = self.population.habit.take(state["profile"].take(rows))
+        habit = state["habit"].take(rows)
         clicks = self.choice.sample_clicks(utility, habit, draws)
         # On a flat array: finding what is true is several times faster than in two dimensions.
-        row, slot = np.divmod(clicks.ravel().nonzero()[0], slate.shape[1])
-        value = self.value(match[row, slot], slate[row, slot])
-        dwell, likes, reward = self.feedback.emit(self, state, rows, slate, clicks, utility, value, draws)
-        left = step + 1 >= self.session_steps
-        response = Response(slate, clicks, dwell, likes, reward, left, utility, match, habit, void, num_void, row, slot, value)
+        clicked = clicks.ravel().nonzero()[0]
+        row = clicked // slate.shape[1]
+        item = slate.take(clicked)
+        response = Response(
+            slate=slate,
+            void=void,
+            num_void=num_void,
+            utility=utility,
+            match=match,
+            habit=habit,
+            clicks=clicks,
+            clicked_row=row,
+            clicked_slot=clicked - row * slate.shape[1],
+            clicked_item=item,
+            value=self.value(match.take(clicked), item),
+            dwell=np.zeros(slate.shape, np.float32),
+            likes=np.zeros(slate.shape, bool),
+            reward=np.zeros(len(slate), np.float32),
+            left=step + 1 >= self.session_steps,
+        )
+        self.feedback.emit(self, state, rows, response, draws)
         for dynamics in self.dynamics:
             dynamics.respond(self, state, rows, response, draws)
         self._leave(state, rows, response, draws)

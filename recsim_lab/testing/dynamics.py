@@ -146,10 +146,11 @@ def _response_of(response: Response, which: Int[A, " taken"]) -> Response:
     """The response to some of the requests."""
     value = np.zeros(response.clicks.shape, np.float32)
     value[response.clicked_row, response.clicked_slot] = response.value
-    by_click = ("clicked_row", "clicked_slot", "value")
+    by_click = ("clicked_row", "clicked_slot", "clicked_item", "value")
     by_request = {f.name: getattr(response, f.name)[which] for f in fields(Response) if f.name not in by_click}
     row, slot = np.nonzero(by_request["clicks"])
-    return Response(**by_request, clicked_row=row, clicked_slot=slot, value=value[which][row, slot])
+    item = by_request["slate"][row, slot]
+    return Response(**by_request, clicked_row=row, clicked_slot=slot, clicked_item=item, value=value[which][row, slot])
 
 
 def _check_initial(dynamics: Dynamics, world: World) -> set[str]:

@@ -1,7 +1,7 @@
 """The laws of worlds: every user lives the same life in any company, and no luck depends on what was shown."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from unittest import mock
 
@@ -132,7 +132,8 @@ def _check_company(world: World, num_users: int) -> None:
         same(live(world, users[[user]]), np.array([user]), np.array([0]), "alone")
     crowd = rng.permutation(CROWD).astype(np.int32)
     place = np.argsort(crowd)[users]
-    for num_threads in range(1, min(numba.config.NUMBA_NUM_THREADS, 2) + 1):
+    most = min(numba.config.NUMBA_NUM_THREADS, 2)  # type: ignore[attr-defined]
+    for num_threads in range(1, most + 1):
         with _threads(num_threads):
             same(live(world, crowd), everybody, place, f"in a crowd on {num_threads} threads")
 
@@ -200,10 +201,9 @@ def _check_purposes(world: World) -> None:
     response, draws = moment.response, moment.draws
     with _recorded() as owners["the choice model"]:
         world.choice.sample_clicks(response.utility, response.habit, draws)
-    state, rows, clicks = moment.state, moment.rows, np.ones_like(response.clicks)
+    state, rows = moment.state, moment.rows
     with _recorded() as owners["feedback"]:
-        value = np.zeros(clicks.size, np.float32)
-        world.feedback.emit(world, state, rows, response.slate, clicks, response.utility, value, draws)
+        world.feedback.emit(world, state, rows, response, draws)
     for place, dynamics in enumerate(world.dynamics):
         with _recorded() as owners[f"{type(dynamics).__name__} (dynamics {place})"]:
             dynamics.initial(world, state["profile"][rows], draws)
@@ -230,8 +230,9 @@ def _recorded() -> Iterator[set[int]]:
 
         return record
 
-    methods = {name: recording(getattr(Draws, name)) for name in ("uniform", "uniform_at", "normal", "normal_at")}
-    with mock.patch.multiple(Draws, **methods):
+    with ExitStack() as stack:
+        for name in ("uniform", "uniform_at", "normal", "normal_at"):
+            stack.enter_context(mock.patch.object(Draws, name, recording(getattr(Draws, name))))
         yield purposes
 
 

@@ -61,8 +61,24 @@ def answered(slate, clicks, dwell):
     row, slot = np.nonzero(clicks)
     nobody = np.zeros(len(slate), bool)
     nothing = np.zeros(slate.shape, bool)
-    reward, habit, value = zeros[:, 0], np.zeros(len(slate), np.int32), np.zeros(len(row), np.float32)
-    return Response(slate, clicks, dwell, nothing, reward, nobody, zeros, zeros, habit, nothing, row, slot, value)
+    none, value = np.zeros(len(slate), np.int32), np.zeros(len(row), np.float32)
+    return Response(
+        slate=slate,
+        void=nothing,
+        num_void=none,
+        utility=zeros,
+        match=zeros,
+        habit=none,
+        clicks=clicks,
+        clicked_row=row,
+        clicked_slot=slot,
+        clicked_item=slate[row, slot],
+        value=value,
+        dwell=dwell,
+        likes=nothing.copy(),
+        reward=np.zeros(len(slate), np.float32),
+        left=nobody,
+    )
 
 
 def live(world, shards, num_slots=NUM_SLOTS, click_rate=0.5, days_rate=0.0):
@@ -315,12 +331,10 @@ def test_videos_are_watched_until_the_time_is_over():
     state = {"time_left": np.array([100.0, 6.0, 3.0, 0.5, 100.0], np.float32)}
     clicks = np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 0, 0], [0, 0, 0]], bool)
     slate = np.tile(np.arange(3, dtype=np.int32), (5, 1))
-    nothing = np.zeros(clicks.sum(), np.float32)
-    dwell, likes, reward = WatchTime(4.0).emit(
-        world, state, np.arange(5), slate, clicks, slate.astype(np.float32), nothing, draws_of(0, np.arange(5))
-    )
-    assert dwell.tolist() == [[4, 4, 0], [4, 0, 2], [0, 3, 0], [0.5, 0, 0], [0, 0, 0]]
-    assert reward.tolist() == [8, 6, 3, 0.5, 0] and not likes.any()
+    response = answered(slate, clicks, np.zeros(clicks.shape, np.float32))
+    WatchTime(4.0).emit(world, state, np.arange(5), response, draws_of(0, np.arange(5)))
+    assert response.dwell.tolist() == [[4, 4, 0], [4, 0, 2], [0, 3, 0], [0.5, 0, 0], [0, 0, 0]]
+    assert response.reward.tolist() == [8, 6, 3, 0.5, 0] and not response.likes.any()
 
 
 # ---- SARDINE ---------------------------------------------------------------------------------------------------

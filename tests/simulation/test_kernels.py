@@ -56,9 +56,9 @@ def add_crosses_twin(
     return {"out": out + weight * (three + device_length[device, length[items]])}
 
 
-def mark_void_twin(items, tick, release, void, num_void):
+def mark_void_twin(items, rows, tick, release, void, num_void):
     repeated = np.array([[item in slate[:k] for k, item in enumerate(slate)] for slate in items.tolist()])
-    void = repeated | (release[items] > tick[:, None])
+    void = repeated | (release[items] > tick[rows][:, None])
     return {"void": void, "num_void": void.sum(axis=1)}
 
 
@@ -91,14 +91,15 @@ def decay_and_count_twin(rows, clicks, slate, table, column, decay):
 
 def remember_twin(rows, clicks, slate, tick, step, clicked, clicked_tick, shown):
     """Lists that grow on the right and lose what is too old on the left."""
-    clicked, clicked_tick, shown = clicked.copy(), clicked_tick.copy(), shown.copy()
+    clicked, clicked_tick, shown, step = clicked.copy(), clicked_tick.copy(), shown.copy(), step.copy()
     for request, row in enumerate(rows):
         items = slate[request][clicks[request]].tolist()
         clicked[row] = (clicked[row].tolist() + items)[-HISTORY:]
-        clicked_tick[row] = (clicked_tick[row].tolist() + [int(tick[request])] * len(items))[-HISTORY:]
-        seen = shown[row, : step[request] * SLOTS].tolist() + slate[request].tolist()
+        clicked_tick[row] = (clicked_tick[row].tolist() + [int(tick[row])] * len(items))[-HISTORY:]
+        seen = shown[row, : step[row] * SLOTS].tolist() + slate[request].tolist()
         shown[row] = (seen + [-1] * SHOWN)[:SHOWN] if len(seen) <= SHOWN else seen[-SHOWN:]
-    return {"clicked": clicked, "clicked_tick": clicked_tick, "shown": shown}
+        step[row] += 1
+    return {"step": step, "clicked": clicked, "clicked_tick": clicked_tick, "shown": shown}
 
 
 FEEDBACK = ("rows", "clicks", "slate")
@@ -121,7 +122,7 @@ CASES = [
     Case(
         kernels.mark_void,
         mark_void_twin,
-        ("slate", "tick", "release", "void", "num_void"),
+        ("slate", "rows", "tick", "release", "void", "num_void"),
         ("void", "num_void"),
     ),
     Case(kernels.pull, pull_twin, (*FEEDBACK, "vectors", "targets", "rate"), ("vectors",)),
@@ -130,12 +131,12 @@ CASES = [
         kernels.remember,
         remember_twin,
         (*FEEDBACK, "tick", "step", "clicked", "clicked_tick", "shown"),
-        ("clicked", "clicked_tick", "shown"),
+        ("step", "clicked", "clicked_tick", "shown"),
     ),
 ]
 IDS = [case.kernel.__name__ for case in CASES]
 # These have a row for each request, all other arrays one for each user or item.
-BY_REQUEST = ("slate", "rows", "clicks", "tick", "step", "age", "part", "device", "out", "void", "num_void")
+BY_REQUEST = ("slate", "rows", "clicks", "age", "part", "device", "out", "void", "num_void")
 
 
 def world(num_rows: int, seed: int = 0) -> Arrays:
@@ -150,19 +151,21 @@ def world(num_rows: int, seed: int = 0) -> Arrays:
         return rng.integers(0, high, shape).astype(np.int32)
 
     rows = rng.permutation(num_users)[:num_rows]
-    step = code(6, num_rows)
+    step = code(6, num_users)
     shown = code(ITEMS, num_users, SHOWN)
     filled = np.zeros(num_users, int)
-    filled[rows] = np.minimum(step * SLOTS, SHOWN)
+    filled[rows] = np.minimum(step[rows] * SLOTS, SHOWN)
     shown[np.arange(SHOWN) >= filled[:, None]] = -1
     slate = code(ITEMS, num_rows, SLOTS)
     slate[rng.random(num_rows) < 0.3, 3] = slate[0, 1]
     slate[::4, 4] = slate[::4, 2]
+    topic, intent = code(TOPICS, ITEMS), code(TOPICS, num_users)
+    intent[rows[0]] = topic[slate[0, 0]]  # at least one request meets its intent
     return {
         "slate": slate,
         "rows": rows,
         "clicks": rng.random((num_rows, SLOTS)) < 0.4,
-        "tick": rng.integers(0, 10**6, num_rows),
+        "tick": rng.integers(0, 10**6, num_users),
         "step": step,
         "age": code(6, num_rows),
         "part": code(8, num_rows),
@@ -170,9 +173,9 @@ def world(num_rows: int, seed: int = 0) -> Arrays:
         "vectors": normal(num_users, DIMS),
         "targets": normal(ITEMS, DIMS),
         "table": normal(num_users, TOPICS),
-        "intent": code(TOPICS, num_users),
+        "intent": intent,
         "last_item": code(20, num_users) - 1,
-        "topic": code(TOPICS, ITEMS),
+        "topic": topic,
         "continues": code(20, ITEMS) - 1,
         "genre": code(TOPICS, ITEMS),
         "length": code(4, ITEMS),

@@ -17,7 +17,8 @@ CHOICE = 1
 class ChoiceModel(ABC):
     """Utilities of a slate in, clicks out; `habit` is each user's row of `HABITS`.
 
-    A utility of minus infinity marks a void slot, which is never clicked.
+    A utility of minus infinity marks a void slot, which is never clicked. NaN and plus infinity do not come in: the
+    columns and weights of a world are finite, and its laws hold dynamics to finite terms.
     """
 
     examination: Examination

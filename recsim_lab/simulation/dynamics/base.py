@@ -17,38 +17,31 @@ State = dict[str, A]
 """Named arrays with a leading axis of rows: everything that changes about the users in view."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Response:
     """What followed a batch of slates.
 
-    Public: `clicks`, `dwell` (minutes), `likes`, `reward`, `left` (the session ended). Hidden, for evaluation and
-    dynamics only: `utility` and its personal part `match`, `habit` (with the choice model's curve it gives the
-    examination), `value` (what a click gives the user: match + quality - harm of clickbait).
+    Public: `clicks`, `dwell` (minutes), `likes`, `reward`, `left` (the session ended); `num_void` counts the slots
+    that nobody could click. Hidden, for evaluation and dynamics only: `utility` and its personal part `match`,
+    `habit` (with the choice model's curve it gives the examination), and `value` (what a click gives the user:
+    match + quality - harm of clickbait). The `clicked_` fields and `value` list the clicks in row-major order.
     """
 
     slate: Int[A, "rows slots"]
+    void: Bool[A, "rows slots"]
+    num_void: Int[A, " rows"]
+    utility: Float32[A, "rows slots"]
+    match: Float32[A, "rows slots"]
+    habit: Int[A, " rows"]
     clicks: Bool[A, "rows slots"]
+    clicked_row: Int[A, " clicks"]
+    clicked_slot: Int[A, " clicks"]
+    clicked_item: Int[A, " clicks"]
+    value: Float32[A, " clicks"]
     dwell: Float32[A, "rows slots"]
     likes: Bool[A, "rows slots"]
     reward: Float32[A, " rows"]
     left: Bool[A, " rows"]
-    utility: Float32[A, "rows slots"]
-    match: Float32[A, "rows slots"]
-    habit: Int[A, " rows"]
-    void: Bool[A, "rows slots"]
-    num_void: Int[A, " rows"]
-    clicked_row: Int[A, " clicks"]
-    clicked_slot: Int[A, " clicks"]
-    value: Float32[A, " clicks"]
-
-    @property
-    def clicked_item(self) -> Int[A, " clicks"]:
-        """The clicked items in row-major order, with `clicked_row`, `clicked_slot` and `value` alongside."""
-        return self.slate[self.clicked_row, self.clicked_slot]
-
-    @property
-    def num_clicks(self) -> Int[A, " rows"]:
-        return self.clicks.sum(axis=1)
 
 
 class Dynamics(ABC):

@@ -29,8 +29,6 @@ def make_world(name: str, **parameters: Any) -> World:
     module, function_name = PRESETS[name]
     function = getattr(importlib.import_module(f"{__name__}.{module}"), function_name)
     accepted = inspect.signature(function).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values()):
-        return function(**parameters)
     if unknown := sorted(set(parameters) - set(accepted)):
         raise ValueError(f"preset {name!r} has no parameter {unknown[0]!r}; there are {', '.join(accepted)}")
     return function(**parameters)

@@ -1,5 +1,6 @@
 """The default world: every family of models has something of its own to find, and users change as they are served."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -39,7 +40,7 @@ def everyday(
     num_dims: int = 8,
     num_slots: int = 10,
     latent: float = 1.0,
-    features: float = 0.8,
+    features: float = 0.95,
     intent: float = 2.0,
     series: float = 2.0,
     appeal: float = 0.45,
@@ -47,6 +48,7 @@ def everyday(
     boredom: float = 0.2,
     freshness: float = 0.4,
     drift: float = 0.03,
+    churn: float = 0.014,
     random_click_rate: float = 0.15,
 ) -> World:
     """All of it on. `latent` to `freshness` are the weights of the components of utility; zero switches one off.
@@ -57,6 +59,8 @@ def everyday(
     """
     if num_users < 1 or num_items < 1:
         raise ValueError(f"num_users and num_items must be at least 1, got {num_users} and {num_items}")
+    if new_items_a_day < 0 or days < 0:
+        raise ValueError(f"new_items_a_day and days must be at least 0, got {new_items_a_day} and {days}")
     if num_topics < 1 or num_dims < 1:
         raise ValueError(f"num_topics and num_dims must be at least 1, got {num_topics} and {num_dims}")
     rng = np.random.default_rng(seed)
@@ -78,7 +82,7 @@ def everyday(
         PreferenceDrift(rate=drift),
         Satisfaction(),
         Patience(),
-        ReturnTime(),
+        ReturnTime(churn=churn),
     )
 
     def build(no_click: float) -> World:
@@ -100,6 +104,9 @@ def static(**parameters: Any) -> World:
     """`everyday` with no dynamics: preferences stay, nobody tires, everybody comes back every day."""
     world = everyday(**parameters)
     return replace(world, name="static", dynamics=())
+
+
+static.__signature__ = inspect.signature(everyday)  # type: ignore[attr-defined]  # so that wrong names are named
 
 
 def with_click_rate(build: Callable[[float], World], click_rate: float, rng: np.random.Generator) -> World:

@@ -1,0 +1,175 @@
+"""A run that is killed at any moment goes on where it stopped, and ends with the same log and figures."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from agents.baselines import Random
+from agents.business_rules import RepeatRules
+from agents.exploration import EpsilonGreedy
+from agents.registry import make_agent
+from recsim_lab.interaction_log import InteractionLog, read_log
+from recsim_lab.platform import Platform, Retraining
+from recsim_lab.policy import Policy
+from recsim_lab.simulation.presets import make_world
+from recsim_lab.simulation.world import World
+
+SameLog = Callable[[InteractionLog, InteractionLog], None]
+ROOT = Path(__file__).parents[2]
+SCRIPT = """
+import sys
+from pathlib import Path
+from agents.business_rules import RepeatRules
+from agents.exploration import EpsilonGreedy
+from agents.registry import make_agent
+from recsim_lab.platform import Platform, Retraining
+from recsim_lab.simulation.presets import make_world
+
+spec, folder, days = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+world = make_world("everyday", num_users=60, num_items=80, num_slots=5, new_items_a_day=2, days=20)
+policy = RepeatRules(EpsilonGreedy(make_agent(spec), 0.2))
+platform = Platform(world, policy, seed=6, retraining=Retraining(1, delay_days=1), folder=folder)
+platform.run(days)
+platform.daily().to_parquet(folder / "daily.parquet")
+"""
+
+
+def _policy(spec: str) -> Policy:
+    return RepeatRules(EpsilonGreedy(make_agent(spec), 0.2))
+
+
+@pytest.mark.parametrize(("spec", "num_kills"), [("ease", 4), ("mf:dim=4,epochs=2", 2)])
+def test_a_killed_run_goes_on_to_the_same_end(
+    tmp_path: Path, assert_same_log: SameLog, spec: str, num_kills: int
+) -> None:
+    num_days = 12
+    luck = random.Random(spec)
+    command = [sys.executable, "-c", SCRIPT, spec]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run([*command, str(whole), str(num_days)], env=environment, check=True)
+
+    for _ in range(num_kills):
+        before = _days_done(killed)
+        with subprocess.Popen([*command, str(killed), str(num_days)], env=environment) as run:
+            # Until a day or two more are done; then at any moment of the next.
+            while run.poll() is None and _days_done(killed) < before + luck.randint(1, 2):
+                time.sleep(0.002)
+            time.sleep(luck.uniform(0, 0.1))
+            run.send_signal(signal.SIGKILL)
+    assert 0 < _days_done(killed) < num_days, "the run was killed too late to show anything"
+    subprocess.run([*command, str(killed), str(num_days)], env=environment, check=True)
+
+    assert_same_log(read_log(whole / "log"), read_log(killed / "log"))
+    for table in ("daily.parquet",):
+        pd.testing.assert_frame_equal(pd.read_parquet(whole / table), pd.read_parquet(killed / table))
+
+
+def _days_done(folder: Path) -> int:
+    try:
+        return int((folder / "latest").read_text().removeprefix("day="))
+    except FileNotFoundError:
+        return 0
+
+
+def test_a_run_that_stops_at_any_file_goes_on_to_the_same_end(
+    world: World, tmp_path: Path, assert_same_log: SameLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every file is moved to its place in the end, so stopping at each move is stopping everywhere."""
+    plan: dict[str, Any] = {"seed": 6, "retraining": Retraining(1, delay_days=1)}
+    num_days = 3
+    whole = Platform(world, _policy("ease"), folder=tmp_path / "whole", **plan)
+    log = whole.run(num_days)
+    move = os.replace
+    stopped = 0
+    while True:
+        folder = tmp_path / str(stopped)
+        moves = 0
+
+        def stop(source: Any, target: Any, last: int = stopped) -> None:
+            nonlocal moves
+            if moves == last:
+                raise KeyboardInterrupt
+            moves += 1
+            move(source, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", stop)
+            try:
+                Platform(world, _policy("ease"), folder=folder, **plan).run(num_days)
+                break
+            except KeyboardInterrupt:
+                pass
+        resumed = Platform(world, _policy("ease"), folder=folder, **plan)
+        assert resumed.service.day <= num_days
+        resumed.run(num_days)
+        assert_same_log(log, resumed.log())
+        assert_same_log(log, read_log(folder / "log"))
+        pd.testing.assert_frame_equal(whole.daily(), resumed.daily())
+        assert len(list((folder / "checkpoints").iterdir())) == 1
+        assert resumed.service.num_retrainings == num_days and len(resumed.service.pending) == 1
+        stopped += 1
+    # A log, two agents and the pointer a day, one or two pending agents, and two descriptions of the log.
+    assert stopped > 4 * num_days
+
+
+def test_a_platform_on_a_finished_folder_has_nothing_left_to_do(
+    world: World, tmp_path: Path, assert_same_log: SameLog
+) -> None:
+    first = Platform(world, RepeatRules(Random()), seed=6, folder=tmp_path)
+    log = first.run(3)
+    second = Platform(world, RepeatRules(Random()), seed=6, folder=tmp_path)
+    assert len(second.run(3)) == 0
+    assert_same_log(log, second.log())
+    # And goes on further as if it had never stopped.
+    assert_same_log(first.run(5), second.run(5))
+    pd.testing.assert_frame_equal(first.daily(), second.daily())
+
+
+def test_a_day_on_which_nobody_comes_is_a_day(tmp_path: Path, assert_same_log: SameLog) -> None:
+    lonely = make_world("everyday", num_users=1, num_items=30, num_slots=5, new_items_a_day=0)
+    whole = Platform(lonely, RepeatRules(Random()), seed=1)
+    log = whole.run(12)
+    assert whole.daily()["num_slates"].eq(0).any()
+    for day in range(1, 13):
+        resumed = Platform(lonely, RepeatRules(Random()), seed=1, folder=tmp_path)
+        assert resumed.service.day == day - 1
+        resumed.run(day)
+    assert_same_log(log, resumed.log())
+    pd.testing.assert_frame_equal(whole.daily(), resumed.daily())
+
+
+def test_a_checkpoint_of_another_run_is_refused(world: World, tmp_path: Path) -> None:
+    Platform(world, Random(), seed=6, folder=tmp_path).run(1)
+    other = make_world("everyday", seed=1, num_users=60, num_items=80, num_slots=5, new_items_a_day=2, days=20)
+    more = make_world("everyday", num_users=61, num_items=80, num_slots=5, new_items_a_day=2, days=20)
+    for wrong, message in (
+        ({"world": more}, "must have num_users 61, got 60"),
+        ({"world": other}, "must have checksum of the latent vectors"),
+        ({"world": replace(world, name="elsewhere")}, "must have world 'elsewhere', got 'everyday'"),
+        ({"world": replace(world, dynamics=())}, "must have arrays"),
+        ({"seed": 7}, "must have seed 7, got 6"),
+        ({"num_slots": 4}, "must have num_slots 4, got 5"),
+        ({"history": 31}, "must have history 31, got 32"),
+        ({"retraining": Retraining()}, "must have retraining True, got False"),
+    ):
+        arguments: dict[str, Any] = {"world": world, "policy": Random(), "seed": 6, "folder": tmp_path} | wrong
+        with pytest.raises(ValueError, match=message):
+            Platform(**arguments)
+    Platform(world, Random(), seed=6, folder=tmp_path).run(2)
+
+
+def test_another_agent_does_not_take_over_a_checkpoint(world: World, tmp_path: Path) -> None:
+    Platform(world, make_agent("ease"), folder=tmp_path).run(1)
+    with pytest.raises(ValueError, match="must hold the agent"):
+        Platform(world, make_agent("popularity"), folder=tmp_path)
