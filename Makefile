@@ -30,7 +30,7 @@ test: .venv/dev
 	@echo "== format: ruff format --check";  $(BIN)/ruff format --quiet --check .
 	@echo "== lint: ruff check";             $(BIN)/ruff check --quiet .
 	@echo "== types: mypy";                  $(BIN)/mypy
-	@echo "== arrows: lint-imports";         PYTHONPATH=. $(BIN)/lint-imports
+	@echo "== arrows: lint-imports";         PYTHONPATH=. $(BIN)/lint-imports --no-logo
 	@echo "== tests: pytest";                OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses 2
 
 format: .venv/dev
@@ -44,12 +44,13 @@ clean:
 # Where the system's Python comes without ensurepip, its own pip puts pip into the new environment.
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "recsim_lab needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || true);" \
+		echo "recsim_lab needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2> /dev/null || echo not there);" \
 		"name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@echo "Setting up .venv with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv .venv > /dev/null 2>&1 || { \
 		$(PYTHON) -m venv --clear --without-pip .venv; \
-		$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip; }
+		$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip; } || { \
+		rm -rf .venv; echo "$(PYTHON) has neither ensurepip nor a pip of version 22.3 or newer" >&2; exit 1; }
 
 .venv/core: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing torch $(TORCH) and what it needs (the largest part)"

@@ -33,7 +33,7 @@ REWARDS: dict[str, Callable[[State, A, Response], A]] = {
 satisfaction after the slate (hidden from policies, as a well-run survey would reveal it)."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Outcome:
     """One step of some seats."""
 

@@ -67,6 +67,7 @@ def answered(slate, clicks, value=None):
         num_void=np.zeros(len(slate), np.int64),
         clicked_row=row,
         clicked_slot=slot,
+        clicked_item=slate[row, slot],
         value=value[row, slot],
     )
 

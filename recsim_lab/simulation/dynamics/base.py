@@ -17,7 +17,7 @@ State = dict[str, A]
 """Named arrays with a leading axis of rows: everything that changes about the users in view."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Response:
     """What followed a batch of slates.
 
