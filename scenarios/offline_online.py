@@ -69,7 +69,7 @@ class Config:
     """Number of seeds; each is a world, a log and a training of its own."""
     logging_policy: str = "random"
     """The agent that collects the log."""
-    log_days: int = 40
+    log_days: int = 60
     """Days of the log."""
     test_days: int = 8
     """Last days of the log that the temporal split tests on."""

@@ -173,7 +173,7 @@ class Broken(Dynamics):
             days += 1
 
     def respond(self, world, state, rows, response, draws):
-        count = response.num_clicks[:, None].astype(np.float32)
+        count = response.clicks.sum(axis=1, keepdims=True).astype(np.float32)
         state["count"][rows] += count
         if self.defect == "foreign":
             state["satisfaction"][rows] += 1

@@ -94,16 +94,13 @@ class Platform:
         folder: Path | None = None,
         probe: Probe | None = None,
     ) -> None:
-        if retraining is not None and not isinstance(policy, Agent):
-            raise ValueError(f"retraining needs an Agent, got the policy {policy.name!r}")
         if max_batch < 1:
             raise ValueError(f"max_batch must be at least 1, got {max_batch}")
         self.world, self.seed, self.retraining = world, seed, retraining
         self.max_batch, self.folder, self.probe = max_batch, folder, probe
         sessions = population_sessions(world, seed, num_slots, history)
         due = sessions.first_visit(np.arange(len(sessions)))
-        learner = copy.deepcopy(policy) if retraining is not None and isinstance(policy, Agent) else None
-        self.service = Service(sessions, due, policy, learner)
+        self.service = Service(sessions, due, policy, _learner(policy, retraining))
         if folder is not None:
             from recsim_lab.platform.checkpoint import restore
 
@@ -118,13 +115,12 @@ class Platform:
         """The same users at this moment, with the same luck ahead, served by another policy from now on."""
         twin = copy.copy(self)
         twin.retraining, twin.probe, twin.folder = retraining, probe, None
-        learner = copy.deepcopy(policy) if retraining is not None and isinstance(policy, Agent) else None
         twin.service = replace(
             self.service,
             sessions=self.service.sessions.copy(),
             due=self.service.due.copy(),
             policy=policy,
-            learner=learner,
+            learner=_learner(policy, retraining),
             num_retrainings=0,
             pending=[],
             log=list(self.service.log),
@@ -268,6 +264,15 @@ class Platform:
         figures["satisfaction"] = float("nan") if satisfaction is None else float(satisfaction.mean())
         figures["num_retrainings"] = service.num_retrainings
         return figures
+
+
+def _learner(policy: Policy, retraining: Retraining | None) -> Agent | None:
+    """A copy of the policy that is taught while the policy itself serves."""
+    if retraining is None:
+        return None
+    if not isinstance(policy, Agent):
+        raise ValueError(f"retraining needs an Agent, got the policy {policy.name!r}")
+    return copy.deepcopy(policy)
 
 
 def _at(clock: simpy.Environment, tick: int, priority: int) -> simpy.Event:

@@ -16,7 +16,10 @@ from recsim_lab.testing.law import law
 
 A = np.ndarray
 
-TAKEN_NAMES = {"profile", "tick", "device", "seed", "user", "session", "step", "clicked", "clicked_tick", "shown"}
+TAKEN_NAMES = {
+    *("profile", "habit", "tick", "device"),
+    *("seed", "user", "session", "step", "clicked", "clicked_tick", "shown"),
+}
 """The arrays of the state that belong to the world and to `Sessions`."""
 _NUM_ROWS, _NUM_REQUESTS = 40, 31
 _SEED = 7

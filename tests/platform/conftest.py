@@ -1,7 +1,7 @@
 """A small everyday world, policies made for the purpose, and the comparison of logs, for the tests of the platform."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,8 @@ A = np.ndarray
 
 @pytest.fixture(scope="session")
 def world() -> World:
-    return make_world("everyday", num_users=60, num_items=80, num_slots=5, new_items_a_day=2, days=20)
+    everyday = make_world("everyday", num_users=60, num_items=80, num_slots=5, new_items_a_day=2, days=20)
+    return replace(everyday, session_steps=5)
 
 
 @dataclass(eq=False)

@@ -50,7 +50,7 @@ def test_the_size_of_batches_changes_nothing(
     platforms = [
         Platform(world, policy, seed=4, max_batch=max_batch, retraining=Retraining(2)) for max_batch in (4096, 7, 1)
     ]
-    logs = [platform.run(4) for platform in platforms]
+    logs = [platform.run(3) for platform in platforms]
     for platform, log in zip(platforms[1:], logs[1:], strict=True):
         assert_same_log(logs[0], log)
         assert_same_state(platforms[0], platform)
@@ -68,18 +68,20 @@ def test_requests_come_in_batches_of_those_who_are_due(world: World, scripted: C
 
 
 def test_what_one_user_is_shown_changes_nothing_for_others(world: World, scripted: Callable[..., Any]) -> None:
+    first = Platform(world, scripted(_first_items), seed=4).run(6)
+    one = np.bincount(first.user, first.clicks.sum(axis=1)).argmax()
+
     def all_but_one(observation: Observation, num_slots: int) -> A:
         items = _first_items(observation, num_slots)
-        return np.where(observation.user[:, None] == 3, items[:, ::-1] + 5, items)
+        return np.where(observation.user[:, None] == one, items[:, ::-1] + 5, items)
 
-    first = Platform(world, scripted(_first_items), seed=4).run(6)
     second = Platform(world, scripted(all_but_one), seed=4).run(6)
-    others = [log.take(log.user != 3) for log in (first, second)]
+    others = [log.take(log.user != one) for log in (first, second)]
     for name in (*REQUEST_COLUMNS, *SLOT_COLUMNS):
         np.testing.assert_array_equal(getattr(others[0], name), getattr(others[1], name), err_msg=name)
-    user = [log.take(log.user == 3) for log in (first, second)]
+    user = [log.take(log.user == one) for log in (first, second)]
     assert user[0].tick[0] == user[1].tick[0] and user[0].device[0] == user[1].device[0]
-    assert not np.array_equal(user[0].clicks[:10], user[1].clicks[:10])
+    assert not np.array_equal(user[0].clicks, user[1].clicks)
 
 
 def test_two_policies_meet_the_same_users_with_the_same_luck(world: World) -> None:
@@ -101,8 +103,8 @@ def test_luck_goes_on_after_one_arm_has_left_earlier(world: World, scripted: Cal
     tables = [
         log.take(log.step == 0).to_frame().query("slot == 0").set_index(["user", "session"]) for log in (first, second)
     ]
-    both = tables[0].join(tables[1], lsuffix="_first", rsuffix="_second", how="inner")
-    assert len(both) > 150
+    both = tables[0].merge(tables[1], left_index=True, right_index=True, suffixes=("_first", "_second"))
+    assert len(both) > 100
     np.testing.assert_array_equal(both["device_first"], both["device_second"])
     parts = [both[f"tick_{arm}"] % TICKS_PER_DAY for arm in ("first", "second")]
     np.testing.assert_array_equal(parts[0], parts[1])
@@ -172,7 +174,7 @@ def test_the_daily_figures_are_those_of_the_log(world: World) -> None:
 
 def test_items_are_shown_from_their_release_on(world: World, scripted: Callable[..., Any]) -> None:
     def newest(observation: Observation, num_slots: int) -> A:
-        scores = np.tile(np.arange(observation.features.num_items), (len(observation), 1))
+        scores = np.tile(np.arange(observation.features.num_items, dtype=np.float32), (len(observation), 1))
         return top_items(scores, observation.eligible(), num_slots)
 
     log = Platform(world, scripted(newest), seed=4).run(6)
@@ -206,7 +208,7 @@ def test_the_probe_sees_the_truth_just_before_the_answer(world: World) -> None:
     chance = np.concatenate([chances for _, _, chances in seen]).sum(axis=1)
     clicks = log.clicks.sum(axis=1)
     # At most one click a slate: the sum of Bernoulli trials, 4 standard deviations.
-    assert len(log) > 1000
+    assert len(log) > 500
     assert abs(clicks.sum() - chance.sum()) < 4 * np.sqrt((chance * (1 - chance)).sum())
 
 

@@ -19,7 +19,7 @@ def movielens(
     seed: int = 0,
     num_slots: int = 10,
     stars: float = 3.0,
-    match: float = 1.5,
+    match: float = 3.0,
     leniency: float = 1.0,
     popularity: float = 0.2,
     activity: float = 0.5,
@@ -36,7 +36,9 @@ def movielens(
 
     Low-rank by construction: tastes are fitted vectors of 16 dimensions that meet in a dot product, so a factor
     model has the right form here; compare models in `everyday` too. `Behaviour` explains the parameters; `seed`
-    draws what the ratings do not tell. Topics are genres; `shipped_estimates` names them and holds the data
+    draws what the ratings do not tell. `match` is 3 because the penalty of the fit shrinks tastes more where
+    ratings are few: it brings their spread (.10 stars in this sample) to that of MovieLens-1M (.19 stars) at its gain
+    of 1.5. Topics are genres; `shipped_estimates` names them and holds the data
     set's own ids.
     """
     behaviour = Behaviour(
