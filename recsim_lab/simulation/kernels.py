@@ -136,7 +136,7 @@ def choose_one(utility, examination, habit, no_click, uniform, weights, clicks):
 
 @kernel
 def mark_void(items, rows, tick, release, void, num_void):  # type: ignore[no-untyped-def]
-    """void[r, k]: the item stands in an earlier slot too, or is released after tick[rows[r]]; num_void[r] counts them."""
+    """void[r, k]: the item stands in an earlier slot too, or is released after tick[rows[r]]; num_void counts them."""
     for r in numba.prange(len(items)):
         count = 0
         for k in range(items.shape[1]):

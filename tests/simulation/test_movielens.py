@@ -75,7 +75,8 @@ def test_the_preset_loads_without_what_it_does_not_need():
 def test_the_world_looks_like_its_sample(sample):
     table = fidelity(sample, make_world("movielens"))
     plain = table[table.topic == ""].set_index("measure")
-    assert plain.simulated["popularity_gini"] == pytest.approx(plain.real["popularity_gini"], abs=0.03)
+    # The gain on tastes that halves the gap in topic spread (.33 to .50 of the real one) costs .05 of Gini.
+    assert plain.simulated["popularity_gini"] == pytest.approx(plain.real["popularity_gini"], abs=0.07)
     assert plain.simulated["activity_quantile_0.5"] == pytest.approx(plain.real["activity_quantile_0.5"], abs=0.15)
     assert plain.simulated["activity_quantile_0.9"] == pytest.approx(plain.real["activity_quantile_0.9"], rel=0.2)
     by_topic = table[table.topic != ""].groupby("measure")[["real", "simulated"]]
@@ -83,7 +84,7 @@ def test_the_world_looks_like_its_sample(sample):
     shares, spreads = (by_topic.get_group(f"topic_share_{kind}") for kind in ("mean", "spread"))
     assert np.corrcoef(shares.real, shares.simulated)[0, 1] > 0.95
     assert np.corrcoef(spreads.real, spreads.simulated)[0, 1] > 0.5
-    assert 0.25 < spreads.simulated.mean() / spreads.real.mean() < 1
+    assert 0.4 < spreads.simulated.mean() / spreads.real.mean() < 1
 
 
 @pytest.mark.slow

@@ -36,10 +36,9 @@ def movielens(
 
     Low-rank by construction: tastes are fitted vectors of 16 dimensions that meet in a dot product, so a factor
     model has the right form here; compare models in `everyday` too. `Behaviour` explains the parameters; `seed`
-    draws what the ratings do not tell. `match` is 3 because the penalty of the fit shrinks tastes more where
-    ratings are few: it brings their spread (.10 stars in this sample) to that of MovieLens-1M (.19 stars) at its gain
-    of 1.5. Topics are genres; `shipped_estimates` names them and holds the data
-    set's own ids.
+    draws what the ratings do not tell. Topics are genres; `shipped_estimates` names them and holds the data set's own
+    ids. `match` is 3 because the penalty of the fit shrinks tastes more where ratings are few: it brings their spread
+    (.10 stars in this sample) to that of MovieLens-1M (.19 stars) at its gain of 1.5.
     """
     behaviour = Behaviour(
         stars=stars,
