@@ -26,10 +26,15 @@ def measurements() -> Iterator[dict[str, Any]]:
     yield environment.single_env_step()
     for num_users, num_items in ((1_000, 10_000), (100_000, 10_000), (10_000, 1_000), (10_000, 100_000)):
         yield environment.vector_env_step(num_users, num_items)
-    # In fresh processes, so that peak memory is their own.
-    for num_users in (10_000, 1_000_000):
-        command = [sys.executable, "-m", "benchmarks.million_users", str(num_users)]
-        yield json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    few, many = (sessions_in_fresh_process(num_users) for num_users in (10_000, 1_000_000))
+    yield few
+    yield many | {"ratio_to": {few["name"]: round(many["value"] / few["value"], 3)}}
+
+
+def sessions_in_fresh_process(num_users: int) -> dict[str, Any]:
+    """`benchmarks.million_users` on its own, so that peak memory is its own."""
+    command = [sys.executable, "-m", "benchmarks.million_users", str(num_users)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def bench_world(num_users: int = 10_000, num_items: int = 10_000) -> World:
     )
 
 
-def median_rate(step: Callable[[int], None], units: int, repetitions: int = 30) -> float:
+def median_rate(step: Callable[[int], object], units: int, repetitions: int = 30) -> float:
     """Units per second: the median over repetitions of `step(i)`, after three that do not count."""
     seconds = []
     for i in range(repetitions + 3):

@@ -293,11 +293,11 @@ def _write_description(folder: Path, log: InteractionLog) -> None:
             raise ValueError(f"the log must have the {', '.join(different)} of the data set at {folder}")
         return
 
-    arrays = {f"user/{name}": column for name, column in table.users.items()}
+    arrays: dict[str, Any] = {f"user/{name}": column for name, column in table.users.items()}
     arrays |= {f"item/{name}": column for name, column in table.items.items()}
     arrays |= {"release": table.release, "withdrawal": table.withdrawal}
     scratch = folder / "features.partial.npz"
-    np.savez_compressed(scratch, **arrays)
+    np.savez_compressed(scratch, **arrays)  # type: ignore[arg-type]
     os.replace(scratch, folder / "features.npz")
     scratch = folder / "log.json.partial"
     scratch.write_text(json.dumps(description))

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -142,7 +143,7 @@ def _finished(units: list[Unit], plan: Plan, factories: Factories, folder: Path,
     before = {name: os.environ.get(name) for name in threads}
     os.environ.update(threads)  # read by the workers when they start
     try:
-        with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
+        with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_end_with_parent) as pool:
             waiting = {pool.submit(run_unit, unit, plan, factories, folder): unit for unit in units}
             for future in as_completed(waiting):
                 future.result()
@@ -153,6 +154,18 @@ def _finished(units: list[Unit], plan: Plan, factories: Factories, folder: Path,
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _end_with_parent() -> None:
+    """A worker must not outlive a killed run: it would write beside the one that goes on."""
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def run_unit(unit: Unit, plan: Plan, factories: Factories, folder: Path) -> None:

@@ -4,6 +4,8 @@ Arrays `rows` name rows of the state and are distinct, so rows can be served in 
 order (eight partial sums for dot products), so results do not depend on the batch.
 """
 
+from typing import Any
+
 import numba
 import numpy as np
 from llvmlite import ir
@@ -16,8 +18,7 @@ from recsim_lab.compile import kernel
 _LANES = 8
 
 
-@intrinsic
-def _dot(typing_context, left, right):  # type: ignore[no-untyped-def]
+def _sum_of_products(typing_context, left, right):  # type: ignore[no-untyped-def]
     """Dot product of two float32 vectors in eight partial sums, one a lane of a vector register.
 
     Written as vector instructions because the compiler may not reorder a float32 sum by itself: so the order is
@@ -58,6 +59,9 @@ def _dot(typing_context, left, right):  # type: ignore[no-untyped-def]
         return builder.fadd(even, odd)
 
     return types.float32(left, right), generate
+
+
+_dot: Any = intrinsic(_sum_of_products)
 
 
 @kernel
