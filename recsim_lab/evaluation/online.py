@@ -80,14 +80,15 @@ def follow(
     here = platform.service.due != NEVER
     if make_oracle is not None:
         platform.probe = TruthProbe(platform.world, make_oracle(platform.service.sessions), probe_share)
-    log = platform.run(platform.service.day + days)
-    return log, online_metrics(log, platform, here)
+    first_day = platform.service.day
+    log = platform.run(first_day + days)
+    return log, online_metrics(log, platform, here, first_day)
 
 
-def online_metrics(log: InteractionLog, platform: Platform, here: A) -> dict[str, float]:
+def online_metrics(log: InteractionLog, platform: Platform, here: A, first_day: int) -> dict[str, float]:
     """`ONLINE_METRICS` of the days in `log`; NaN where nothing happened, or the world has no such thing.
 
-    `here` marks the users who had not left for good when the days began.
+    `here` marks the users who had not left for good when the days began, with `first_day`.
     """
     nan = float("nan")
     values = dict.fromkeys(ONLINE_METRICS, nan)
@@ -97,7 +98,8 @@ def online_metrics(log: InteractionLog, platform: Platform, here: A) -> dict[str
     satisfaction = service.sessions.state.get("satisfaction")
     if satisfaction is not None:
         values["satisfaction"] = float(satisfaction[here].mean()) if here.any() else nan
-    gaps = [(row["return_days"], row["num_returns"]) for row in service.daily if row["num_returns"] > 0]
+    daily = [row for row in service.daily if row["day"] >= first_day]
+    gaps = [(row["return_days"], row["num_returns"]) for row in daily if row["num_returns"] > 0]
     if gaps:
         mean, weight = np.array(gaps).T
         values["return_days"] = float(np.average(mean, weights=weight))

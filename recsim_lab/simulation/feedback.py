@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
+from scipy.special import expit
 
 from recsim_lab.simulation.dynamics import Response, State
 from recsim_lab.streams import Draws
@@ -59,7 +60,7 @@ class Engagement(Feedback):
         noise = clicked.normal_at(DWELL, slot)
         response.dwell[row, slot] = np.exp(location + np.float32(self.spread) * noise)
         logit = np.float32(self.like_logit) + np.float32(self.like_value) * response.value
-        response.likes[row, slot] = clicked.uniform_at(LIKE, slot) < 1 / (1 + np.exp(-logit))
+        response.likes[row, slot] = clicked.uniform_at(LIKE, slot) < expit(logit)
         response.reward[:] = np.bincount(row, minlength=len(rows))
 
 

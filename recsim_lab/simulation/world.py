@@ -89,7 +89,11 @@ class World:
     # ---- state -----------------------------------------------------------------------------------------------
 
     def initial(self, profile: Int[A, " rows"], draws: Draws) -> State:
-        """The state of users with these profiles before their first visit."""
+        """The state of users with these profiles before their first visit.
+
+        Raises:
+            ValueError: if two parts of the world own one array, or a dynamics reads one that nobody owns.
+        """
         num_rows = len(profile)
         state: State = {
             "profile": profile.astype(np.int32),
@@ -98,8 +102,14 @@ class World:
             "device": np.zeros(num_rows, np.int8),
         }
         for dynamics in self.dynamics:
-            state |= dynamics.initial(self, profile, draws)
+            own = dynamics.initial(self, profile, draws)
+            if twice := sorted(set(own) & set(state)):
+                raise ValueError(f"an array must have one owner, but {twice[0]!r} has {dynamics} and another")
+            state |= own
         state.setdefault("preference", self.population.latent[profile])
+        for dynamics in self.dynamics:
+            if absent := sorted(set(dynamics.reads) - set(state)):
+                raise ValueError(f"{dynamics} reads {absent[0]!r}, which no dynamics of this world has; add one")
         return state
 
     # ---- utility ---------------------------------------------------------------------------------------------

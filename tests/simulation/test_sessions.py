@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numba
 import numpy as np
 import pytest
 
@@ -110,8 +111,9 @@ def test_a_reseated_row_lives_like_a_new_one():
     everybody = np.arange(3)
     sessions.open(everybody, sessions.first_visit(everybody))
     rng = np.random.default_rng(1)
-    for _ in range(4):
+    for _ in range(100):
         sessions.answer(everybody, slates(sessions, 3, rng))
+    assert (sessions.state["clicked"][:, -1] >= 0).all()
     other = {name: values[1].copy() for name, values in sessions.state.items()}
     user, profile = np.array([9, 4], np.int32), np.array([11, 30], np.int32)
     sessions.reseat(rows, user, profile)
@@ -217,15 +219,15 @@ def test_draws_are_those_of_the_identity():
 
 def test_the_same_life_on_one_thread_and_on_two_with_parallel_batches():
     """More rows than `PARALLEL_ROWS`; `check_world` holds every preset to the same."""
-    import numba
-
     world, users = everyday(), np.arange(3000, dtype=np.int32)
     lives = []
     before = numba.get_num_threads()
-    for num_threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
-        numba.set_num_threads(num_threads)
-        lives.append(live(world, users))
-    numba.set_num_threads(before)
+    try:
+        for num_threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
+            numba.set_num_threads(num_threads)
+            lives.append(live(world, users))
+    finally:
+        numba.set_num_threads(before)
     for name, values in lives[0].items():
         assert values.tobytes() == lives[1][name].tobytes(), name
 

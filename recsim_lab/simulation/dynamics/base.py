@@ -52,6 +52,11 @@ class Dynamics(ABC):
     must differ between the members of one world: each member takes its own from `Purpose`.
     """
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The arrays of other dynamics that this one cannot do without."""
+        return ()
+
     def initial(self, world: "World", profile: Int[A, " rows"], draws: Draws) -> State:
         """The arrays at the start of the lives of users with these profiles."""
         return {}

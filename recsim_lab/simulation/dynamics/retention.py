@@ -26,6 +26,10 @@ class Patience(Dynamics):
     idle_weight: float = 0.25
     longest_run: int = 3
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return ("satisfaction",) if self.satisfaction_weight else ()
+
     def initial(self, world: "World", profile: Int[A, " rows"], draws: Draws) -> State:
         return {"clickless": np.zeros(len(profile), np.int32)}
 
@@ -61,6 +65,10 @@ class ReturnTime(Dynamics):
     def __post_init__(self) -> None:
         if not 0 <= self.churn <= 1:
             raise ValueError(f"churn must be in [0, 1], got {self.churn}")
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return ("satisfaction",)
 
     def gap_days(self, world: "World", state: State, rows: Int[A, " rows"], draws: Draws) -> Int[A, " rows"] | None:
         satisfaction = state["satisfaction"][rows].astype(np.float64)

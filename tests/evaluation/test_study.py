@@ -1,0 +1,200 @@
+"""The study runs a grid of worlds, agents and seeds, goes on where it was killed, and does not depend on workers."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from agents.business_rules import RepeatRules
+from agents.registry import family_of, make_agent
+from recsim_lab.evaluation.online import ONLINE_METRICS
+from recsim_lab.evaluation.study import Factories, Plan, Unit, run_study
+from recsim_lab.policy import Observation, Policy
+from recsim_lab.simulation.presets import make_world
+from recsim_lab.simulation.world import World
+
+ROOT = Path(__file__).parents[2]
+
+
+def _tiny_world(name: str, seed: int) -> World:
+    everyday = make_world(name, seed=seed, num_users=60, num_items=80, num_slots=5, new_items_a_day=1, days=10)
+    return replace(everyday, session_steps=4)
+
+
+def _with_rules(policy: Policy) -> RepeatRules:
+    return RepeatRules(policy)
+
+
+def _restricted(observation: Observation, num_slots: int) -> Observation:
+    return RepeatRules(make_agent("random")).apply(observation, num_slots)
+
+
+FACTORIES = Factories(_tiny_world, make_agent, family_of, _with_rules, _restricted)
+PLAN = Plan(
+    worlds=("everyday",),
+    agents=("popularity", "ease:regularization=50"),
+    seeds=(0, 1),
+    log_days=5,
+    test_days=2,
+    online_days=2,
+    retrain_every=1,
+    num_sampled=10,
+    cutoffs=(1, 5),
+    max_requests=100,
+)
+SCRIPT = """
+import sys
+from pathlib import Path
+from tests.evaluation.test_study import FACTORIES, PLAN
+from recsim_lab.evaluation.study import run_study
+
+if __name__ == "__main__":
+    for table, name in zip(run_study(PLAN, FACTORIES, Path(sys.argv[1]), num_workers=2), ("scores", "daily")):
+        table.to_parquet(Path(sys.argv[1]) / f"{name}.parquet")
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("study")
+
+
+@pytest.fixture(scope="module")
+def tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return run_study(PLAN, FACTORIES, folder)
+
+
+def _assert_same(first: tuple[pd.DataFrame, ...], second: tuple[pd.DataFrame, ...]) -> None:
+    for one, two in zip(first, second, strict=True):
+        pd.testing.assert_frame_equal(one, two, check_exact=True)
+
+
+def test_there_is_a_row_for_each_agent_seed_and_deployment(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    scores, daily = tables
+    keys = ["world", "logging_policy", "agent", "seed", "deployment"]
+    assert not scores.duplicated(keys).any()
+    found = set(scores[["agent", "seed", "deployment"]].itertuples(index=False, name=None))
+    agents = {(agent, seed, how) for agent in PLAN.agents for seed in (0, 1) for how in ("frozen", "retrained")}
+    assert found == agents | {("oracle", 0, "frozen"), ("oracle", 1, "frozen")}
+    assert set(scores["family"]) == {"popularity", "ease", "oracle"}
+    assert (scores["num_retrainings"] == np.where(scores["deployment"] == "retrained", 2, 0)).all()
+    assert (daily.groupby([*keys]).size() == PLAN.online_days).all()
+    assert set(daily["day"]) == {5, 6}
+
+
+def test_every_protocol_and_every_online_metric_is_there(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    scores, _ = tables
+    agents = scores[scores["family"] != "oracle"]
+    for split in ("temporal", "last-out", "random"):
+        for candidates in ("full", "sampled10"):
+            for metric in ("hr@1", "recall@5", "precision@5", "ndcg@5", "dcg@5", "mrr@5", "map@5", "auc"):
+                column = agents[f"offline/{split}-{candidates}/{metric}"]
+                assert column.between(0, 5).all(), column.name
+    assert not any(
+        c.startswith("offline/") for c in scores if scores.loc[scores["family"] == "oracle", c].notna().any()
+    )
+    for metric in ONLINE_METRICS:
+        assert scores[f"online/{metric}"].notna().all(), metric
+
+
+def test_frozen_and_retrained_agents_have_one_offline_score(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    scores, _ = tables
+    offline = [c for c in scores if c.startswith("offline/")]
+    agents = scores[scores["family"] != "oracle"]
+    assert (agents.groupby(["agent", "seed"])[offline].nunique() == 1).all(axis=None)
+    assert (agents.groupby("agent")[offline].nunique() > 1).any(axis=None)
+
+
+def test_the_oracle_earns_most_and_regrets_nothing(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    scores, _ = tables
+    means = scores.groupby("family")[["online/clicks_per_slate", "online/regret"]].mean()
+    assert means["online/clicks_per_slate"].idxmax() == "oracle"
+    assert (scores.loc[scores["family"] == "oracle", "online/regret"] == 0).all()
+
+
+def test_a_finished_study_is_read_back(tables: tuple[pd.DataFrame, pd.DataFrame], folder: Path) -> None:
+    done: list[Unit] = []
+    again = run_study(PLAN, FACTORIES, folder, progress=lambda unit, *_: done.append(unit))
+    assert done == []
+    _assert_same(tables, again)
+
+
+def test_missing_units_are_done_again(tables: tuple[pd.DataFrame, pd.DataFrame], folder: Path) -> None:
+    missing = [Unit("everyday", 0, "oracle"), Unit("everyday", 1, PLAN.agents[1])]
+    for unit in missing:
+        (folder / "units" / unit.file_name).unlink()
+    done: list[tuple[Unit, int, int]] = []
+    again = run_study(PLAN, FACTORIES, folder, progress=lambda *now: done.append(now))
+    assert done == [(missing[0], 7, 8), (missing[1], 8, 8)]
+    _assert_same(tables, again)
+
+
+def test_a_killed_study_goes_on_to_the_same_tables_with_two_workers(
+    tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path
+) -> None:
+    """Killed while both logs are collected, then run to the end. One worker made `tables`."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    script = tmp_path / "study_script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(tmp_path / "study")]
+    with subprocess.Popen(command, env=environment, cwd=ROOT) as run:
+        while run.poll() is None and not list((tmp_path / "study").glob("units/everyday/*/platform/latest")):
+            time.sleep(0.002)
+        workers = _children(run.pid)
+        run.send_signal(signal.SIGKILL)
+    assert len(workers) >= 2
+    # Workers that live on would write beside the run that goes on.
+    deadline = time.monotonic() + 20
+    while any(map(_is_alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(map(_is_alive, workers))
+    assert not (tmp_path / "study" / "scores.parquet").exists()
+    subprocess.run(command, env=environment, cwd=ROOT, check=True)
+    found = tuple(pd.read_parquet(tmp_path / "study" / f"{name}.parquet") for name in ("scores", "daily"))
+    _assert_same(tables, found)
+
+
+def _children(pid: int) -> list[int]:
+    """The processes started by this one (Linux)."""
+    listing = Path(f"/proc/{pid}/task/{pid}/children")
+    if not listing.exists():
+        pytest.skip("needs the process table of Linux")
+    return [int(child) for child in listing.read_text().split()]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"agents": ()}, "agents must hold at least one, got none"),
+        ({"seeds": ()}, "seeds must hold at least one, got none"),
+        ({"worlds": ()}, "worlds must hold at least one, got none"),
+        ({"test_days": 40}, "test_days must be at least 1 and less than log_days, got 40 of 40"),
+        ({"test_days": 0}, "test_days must be at least 1 and less than log_days, got 0 of 40"),
+        ({"online_days": 0}, "online_days must be at least 1, got 0"),
+        ({"references": ("delphi",)}, "references must be among oracle,.*got delphi"),
+    ],
+)
+def test_a_wrong_plan_is_named(wrong: dict[str, object], message: str) -> None:
+    arguments: dict[str, object] = {"worlds": ("everyday",), "agents": ("random",), "seeds": (0,)} | wrong
+    with pytest.raises(ValueError, match=message):
+        Plan(**arguments)  # type: ignore[arg-type]
+
+
+def test_an_unknown_agent_or_world_stops_the_study(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there are everyday"):
+        run_study(Plan(("nowhere",), ("random",), (0,), log_days=2, test_days=1), FACTORIES, tmp_path)
