@@ -297,7 +297,7 @@ def _write_description(folder: Path, log: InteractionLog) -> None:
     arrays |= {f"item/{name}": column for name, column in table.items.items()}
     arrays |= {"release": table.release, "withdrawal": table.withdrawal}
     scratch = folder / "features.partial.npz"
-    np.savez_compressed(scratch, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(scratch, **arrays)
     os.replace(scratch, folder / "features.npz")
     scratch = folder / "log.json.partial"
     scratch.write_text(json.dumps(description))

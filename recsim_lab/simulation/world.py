@@ -84,7 +84,8 @@ class World:
 
     @cached_property
     def _release(self) -> Int[A, " items"]:
-        return self.catalogue.release_ticks()[0]
+        # What is on offer from the start is so before the first visit too.
+        return np.where(self.catalogue.release_day > 0, self.catalogue.release_ticks()[0], -TICKS_PER_DAY)
 
     # ---- state -----------------------------------------------------------------------------------------------
 

@@ -133,6 +133,18 @@ def test_disabled_mode_waits_for_a_reset_of_the_seats_that_ended(leaving: Callab
     assert num_resets > 10
 
 
+def test_seats_that_were_not_reset_still_wait_for_it(everyday: World) -> None:
+    env = SlateVectorEnv(3, everyday, max_steps=1, autoreset_mode="Disabled")
+    env.reset(seed=0)
+    actions = np.tile(np.arange(4), (3, 1))
+    env.step(actions)
+    env.reset(options={"reset_mask": np.array([True, False, True])})
+    with pytest.raises(ValueError, match="episodes have ended"):
+        env.step(actions)
+    env.reset(options={"reset_mask": np.array([False, True, False])})
+    env.step(actions)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_gymnasium_counts_the_returns_of_episodes(leaving: Callable[[float], World], mode: AutoresetMode) -> None:
     env = RecordEpisodeStatistics(SlateVectorEnv(NUM_ENVS, leaving(0.5), max_steps=12, autoreset_mode=mode))

@@ -137,6 +137,21 @@ def test_a_platform_on_a_finished_folder_has_nothing_left_to_do(
     pd.testing.assert_frame_equal(first.daily(), second.daily())
 
 
+def test_what_waits_for_its_deployment_waits_on(
+    world: World, tmp_path: Path, diary: Callable[[], Any], assert_same_log: SameLog
+) -> None:
+    """With three days of delay three agents wait at a time, each with what it had learned by then."""
+    plan: dict[str, Any] = {"seed": 6, "retraining": Retraining(delay_days=3)}
+    whole = Platform(world, diary(), **plan)
+    log = whole.run(8)
+    assert log.sources == ("lessons-0", "lessons-1", "lessons-2", "lessons-3", "lessons-4")
+    Platform(world, diary(), folder=tmp_path, **plan).run(4)
+    resumed = Platform(world, diary(), folder=tmp_path, **plan)
+    assert [agent.name for _, agent in resumed.service.pending] == ["lessons-2", "lessons-3", "lessons-4"]
+    resumed.run(8)
+    assert_same_log(log, resumed.log())
+
+
 def test_a_day_on_which_nobody_comes_is_a_day(tmp_path: Path, assert_same_log: SameLog) -> None:
     lonely = make_world("everyday", num_users=1, num_items=30, num_slots=5, new_items_a_day=0)
     whole = Platform(lonely, RepeatRules(Random()), seed=1)

@@ -25,5 +25,5 @@ def test_patience_that_ignores_satisfaction_stands_alone():
 
 
 def test_two_owners_of_one_array_are_refused():
-    with pytest.raises(ValueError, match="'preference' has PreferenceDrift"):
+    with pytest.raises(ValueError, match="'drift_day' has PreferenceDrift"):
         population_sessions(replace(WORLD, dynamics=(PreferenceDrift(), PreferenceDrift(rate=0.5))), seed=0)

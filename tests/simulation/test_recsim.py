@@ -37,7 +37,7 @@ def lives():
         response = sessions.answer(rows, slates)
         told["return"][rows] += response.reward
         told["length"][rows] += 1
-        told["clicks"][rows] += response.num_clicks
+        told["clicks"][rows] += response.clicks.sum(axis=1)
         told["quality"][rows] += (response.clicks * world.catalogue.quality[slates]).sum(axis=1)
         assert (sessions.state["time_left"][rows] <= 0).tolist() == response.left.tolist()
         gone = rows[response.left]

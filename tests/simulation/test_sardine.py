@@ -23,7 +23,7 @@ def episodes(world, slates_of):
     for step in range(NUM_STEPS):
         was_bored = sessions.state["boring_slates"].any(axis=1)
         response = sessions.answer(rows, slates_of())
-        assert not response.num_clicks[was_bored].any()
+        assert not response.clicks[was_bored].any()
         assert response.left.all() == (step == NUM_STEPS - 1)
         clicks += response.reward
         bored += sessions.state["boring_slates"].any(axis=1)
