@@ -140,14 +140,14 @@ def test_a_platform_on_a_finished_folder_has_nothing_left_to_do(
 def test_what_waits_for_its_deployment_waits_on(
     world: World, tmp_path: Path, diary: Callable[[], Any], assert_same_log: SameLog
 ) -> None:
-    """With three days of delay three agents wait at a time, each with what it had learned by then."""
+    """With three days of delay several agents wait at a time, each with what it had learned by then."""
     plan: dict[str, Any] = {"seed": 6, "retraining": Retraining(delay_days=3)}
     whole = Platform(world, diary(), **plan)
     log = whole.run(8)
     assert log.sources == ("lessons-0", "lessons-1", "lessons-2", "lessons-3", "lessons-4")
     Platform(world, diary(), folder=tmp_path, **plan).run(4)
     resumed = Platform(world, diary(), folder=tmp_path, **plan)
-    assert [agent.name for _, agent in resumed.service.pending] == ["lessons-2", "lessons-3", "lessons-4"]
+    assert [agent.name for _, agent in resumed.service.pending] == [f"lessons-{n}" for n in (1, 2, 3, 4)]
     resumed.run(8)
     assert_same_log(log, resumed.log())
 

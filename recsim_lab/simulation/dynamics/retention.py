@@ -78,4 +78,4 @@ class ReturnTime(Dynamics):
         # The geometric law by inversion: the first day on which a coin of this hazard comes up.
         gap = 1 + np.floor(np.log(luck) / np.log1p(-np.minimum(hazard, 1 - 1e-12)))
         gone = draws.uniform(Purpose.CHURN)[:, 0] < self.churn * np.exp(-self.churn_weight * satisfaction)
-        return np.where(gone, -1, np.minimum(gap, 10_000)).astype(np.int64)
+        return np.where(gone, -1, np.minimum(gap, 1_000)).astype(np.int64)
