@@ -432,7 +432,7 @@ def test_churn_falls_with_satisfaction(satisfaction):
 
 def test_certain_and_hopeless_returns_are_defined():
     assert (gaps(ReturnTime(logit=60.0, churn=0.0), 0.0, num_users=100) == 1).all()
-    assert (gaps(ReturnTime(logit=-60.0, churn=0.0), 0.0, num_users=100) == 10_000).all()
+    assert (gaps(ReturnTime(logit=-60.0, churn=0.0), 0.0, num_users=100) == 1_000).all()
     assert (gaps(ReturnTime(churn=1.0), 0.0, num_users=100) == -1).all()
 
 

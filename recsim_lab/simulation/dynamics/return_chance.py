@@ -31,4 +31,4 @@ class ReturnChance(Dynamics):
         # Inversion: the first day by which a coin has come up with chance above 1 - luck.
         with np.errstate(divide="ignore"):  # at probability 1 everybody returns the next day
             days = 1 + np.floor(np.log(luck) / np.log1p(-self.probability))
-        return np.minimum(days, 10_000).astype(np.int64)
+        return np.minimum(days, 1_000).astype(np.int64)
