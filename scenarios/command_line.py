@@ -9,6 +9,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
+from rich.text import Text
 
 Config = TypeVar("Config")
 console = Console()
@@ -54,7 +55,12 @@ def show_table(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]])
     """Print a table; the first column is text, the others are numbers."""
     table = RichTable(title=title, title_justify="left")
     for place, name in enumerate(header):
-        table.add_column(name, justify="left" if place == 0 else "right", no_wrap=True)
+        # Where the terminal is narrow, names give way and numbers do not.
+        width = max((Text.from_markup(row[place]).cell_len for row in rows), default=0)
+        if place == 0:
+            table.add_column(name, min_width=12)
+        else:
+            table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for row in rows:
         table.add_row(*row)
     console.print(table)

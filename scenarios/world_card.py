@@ -87,9 +87,9 @@ def _clicks_in_log(path: Path, world: str, seeds: tuple[int, ...]) -> pd.Series:
 def _row(requirement: Requirement) -> tuple[str, ...]:
     bounds = []
     if np.isfinite(requirement.at_least):
-        bounds.append(f"at least {requirement.at_least:g}")
+        bounds.append(f"≥ {requirement.at_least:g}")
     if np.isfinite(requirement.at_most):
-        bounds.append(f"at most {requirement.at_most:g}")
+        bounds.append(f"≤ {requirement.at_most:g}")
     known = np.isfinite(requirement.low)
     return (
         requirement.name,
