@@ -9,12 +9,10 @@ from typing import Any
 # Read when the threads start: let idle ones sleep. Spinning ones cost a factor of ten where another process runs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import numba  # noqa: E402
+import numba
 
 PARALLEL_ROWS = 1024
 """Batches below this many rows run on one thread: starting threads costs about 20 microseconds."""
-
-
 _ONE_THREAD = numba.config.NUMBA_NUM_THREADS == 1  # type: ignore[attr-defined]
 
 
