@@ -6,8 +6,9 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-# Read when the threads start: let idle ones sleep. Spinning ones cost a factor of ten where another process runs.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Read when OpenMP's threads start: after some 10 microseconds of waiting they sleep. By default they spin on, which
+# costs a factor of ten where another process wants the core.
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 import numba
 

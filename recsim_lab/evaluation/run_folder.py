@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 PACKAGES = ("recsim_lab", "numpy", "scipy", "pandas", "numba", "torch", "gymnasium", "simpy", "pyarrow", "seaborn")
 
+WITHOUT_EFFECT = ("num_workers",)
+"""Fields of a config that change the time of a run and not its results."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -37,10 +40,12 @@ class RunFolder:
         file = self.path / "config.json"
         if file.exists():
             before = json.loads(file.read_text())
-            if before["config"] != content["config"]:
-                changed = sorted(
-                    key for key in content["config"] if content["config"][key] != before["config"].get(key)
-                )
+            changed = sorted(
+                key
+                for key, value in content["config"].items()
+                if value != before["config"].get(key) and key not in WITHOUT_EFFECT
+            )
+            if changed:
                 raise ValueError(
                     f"{self.path} holds a run of another config (different: {', '.join(changed)}); "
                     "give this run another --name, or delete that folder"

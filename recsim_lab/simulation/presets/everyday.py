@@ -134,7 +134,7 @@ def _population(rng: np.random.Generator, num_users: int, centroids: A) -> Popul
     shares = np.zeros((num_users, num_topics))
     favourites = rng.permuted(np.tile(np.arange(num_topics), (num_users, 1)), axis=1)[:, :3]
     np.put_along_axis(shares, favourites, rng.dirichlet(np.ones(favourites.shape[1]), num_users), axis=1)
-    latent = np.sqrt(0.6) * _normalised(shares @ centroids) + np.sqrt(0.4) * _normalised(
+    latent = np.sqrt(0.6) * _normalised(np.einsum("ut,td->ud", shares, centroids)) + np.sqrt(0.4) * _normalised(
         rng.normal(size=(num_users, num_dims))
     )
     return Population(
