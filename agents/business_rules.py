@@ -18,6 +18,9 @@ A = np.ndarray
 class RepeatRules(Wrapper):
     """Shows nothing that the user clicked less than `days` days ago, and nothing twice in a session.
 
+    The rules know what the observation shows: the last clicks up to its history, and the last slates of the session.
+    Give the platform a `history` that holds `days` days of clicks.
+
     Where a request has too few items left for its slate, the clicked ones are allowed again, and if that is still
     too few, all. With `days=0` only the session counts. The policy inside keeps its name.
     """

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recsim_lab.interaction_log import InteractionLog
-from recsim_lab.policy import Agent, Policy
+from recsim_lab.policy import Agent, Policy, Scorer
 
 
 @dataclass(eq=False)
@@ -13,6 +13,10 @@ class Wrapper(Agent):
     is written."""
 
     policy: Policy
+
+    @property
+    def ranker(self) -> Scorer | None:
+        return self.policy.ranker
 
     def learn(self, log: InteractionLog) -> None:
         if isinstance(self.policy, Agent):

@@ -14,10 +14,11 @@ from recsim_lab.simulation.population import plain_population
 from recsim_lab.simulation.utility import Utility
 from recsim_lab.simulation.world import World
 
-NUM_DIMS, NUM_SLOTS, NUM_TOPICS = 32, 10, 20
+NUM_DIMS, NUM_SLOTS, NUM_TOPICS, SESSION_STEPS = 32, 10, 20, 8
 WORK = (
     "{users:,} users, {items:,} items, slates of 10 random items, 32 latent dimensions, float32: scoring, "
-    "examination, choice with no-click, dwell, likes, drift on click, boredom, satisfaction"
+    "examination, choice with no-click, dwell, likes, drift on click, boredom, satisfaction, "
+    "sessions of 8 slates, a history of 32 clicks"
 )
 
 
@@ -38,7 +39,7 @@ def bench_world(num_users: int = 10_000, num_items: int = 10_000) -> World:
         feedback=Engagement(),
         dynamics=(TopicBoredom(), PreferenceDrift(daily=0.0), Satisfaction()),
         num_slots=NUM_SLOTS,
-        session_steps=8,
+        session_steps=SESSION_STEPS,
     )
 
 

@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 
 import recsim_lab  # noqa: F401  (registers the environments)
-from benchmarks.bench_world import NUM_SLOTS, WORK, bench_world, median_rate
+from benchmarks.bench_world import NUM_SLOTS, SESSION_STEPS, WORK, bench_world, median_rate
 from recsim_lab.envs.slate_vector_env import SlateVectorEnv
 
 
@@ -14,8 +14,13 @@ def vector_env_step(num_users: int = 10_000, num_items: int = 10_000) -> dict[st
     """`SlateVectorEnv.step` with a seat for every user."""
     env = SlateVectorEnv(num_users, bench_world(num_users, num_items), max_steps=10**6)
     env.reset(seed=0)
-    slates = np.random.default_rng(0).integers(num_items, size=(8, num_users, NUM_SLOTS)).astype(np.int32)
-    rate = median_rate(lambda i: env.step(slates[i % 8]), num_users, max(10, min(100, 10**6 // num_users)))
+    slates = np.random.default_rng(0).integers(num_items, size=(SESSION_STEPS, num_users, NUM_SLOTS)).astype(np.int32)
+
+    def one_session(_: int) -> None:  # all seats leave together after its last slate, which has its price
+        for slate in slates:
+            env.step(slate)
+
+    rate = median_rate(one_session, len(slates) * num_users, max(5, min(30, 10**6 // num_users)))
     size = "" if (num_users, num_items) == (10_000, 10_000) else f"_{num_users}_users_{num_items}_items"
     return {
         "name": "vector_env_step" + size,

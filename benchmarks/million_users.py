@@ -12,7 +12,7 @@ from recsim_lab.simulation.sessions import population_sessions
 
 def main() -> None:
     num_users, num_items = int(sys.argv[1]), 10_000
-    sessions = population_sessions(bench_world(num_users, num_items), seed=0, history=20)
+    sessions = population_sessions(bench_world(num_users, num_items), seed=0)
     rows = np.arange(num_users)
     sessions.open(rows, np.zeros(num_users, np.int64))
     slate = np.random.default_rng(0).integers(num_items, size=(num_users, NUM_SLOTS)).astype(np.int32)

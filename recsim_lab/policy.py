@@ -156,6 +156,14 @@ class Policy(ABC):
     def name(self) -> str:
         """What the log calls this policy as the source of a slot."""
 
+    @property
+    def ranker(self) -> "Scorer | None":
+        """The scorer by whose order this policy goes where it does not explore, which offline metrics judge.
+
+        None: it has no order, and offline metrics take it as indifferent between all items, as random is.
+        """
+        return None
+
     @abstractmethod
     def recommend(self, observation: Observation, num_slots: int, draws: Draws) -> Recommendation:
         """A slate for each request; `draws` is the only source of randomness.
@@ -171,6 +179,10 @@ class Policy(ABC):
 
 class Scorer(Policy):
     """A deterministic policy that shows the items of highest score."""
+
+    @property
+    def ranker(self) -> "Scorer":
+        return self
 
     @abstractmethod
     def scores(
@@ -211,7 +223,8 @@ def top_items(scores: Float[A, "rows items"], eligible: Bool[A, "rows items"], n
         ValueError: if scores contain NaN, or a request has fewer than `num_slots` eligible items.
     """
     check_slots(eligible, num_slots)
-    masked = np.where(eligible, scores, -np.inf)
+    # An eligible item is above all others, also where its score is minus infinity.
+    masked = np.where(eligible, np.maximum(scores, np.finfo(scores.dtype).min), -np.inf)
     if np.isnan(masked).any():
         row, item = np.argwhere(np.isnan(masked))[0]
         raise ValueError(f"scores must not be NaN, got NaN for row {row}, item {item}")

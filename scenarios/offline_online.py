@@ -7,8 +7,8 @@ how well every offline number predicted every online one.
     python -m scenarios.offline_online              the bundled MovieLens sample, 3 seeds: about 3 minutes on 2 cores
     python -m scenarios.offline_online standard     `everyday` and `movielens`, 20 agents, 10 seeds: some hours
 
-Expect: every personalised agent above popularity, the oracle far above all, and offline numbers that agree with the
-online ones to very different degrees. Results lie in `runs/offline_online/<name>/`: `scores.csv`,
+Expect: factor models and neighbours with enough data above popularity, the oracle far above all, and offline numbers
+that agree with the online ones to very different degrees. Results lie in `runs/offline_online/<name>/`: `scores.csv`,
 `correlations.csv`, `daily.csv` and `report.html`. A killed run goes on where it stopped.
 """
 
@@ -21,7 +21,7 @@ import pandas as pd
 
 from recsim_lab.evaluation.agreement import MULTIPLE_COMPARISONS_NOTE, agreement_table
 from recsim_lab.evaluation.run_folder import RunFolder
-from recsim_lab.evaluation.statistics import mean_interval, separated_pairs
+from recsim_lab.evaluation.statistics import mean_interval, paired_interval, separated_pairs
 from recsim_lab.evaluation.study import Plan, run_study
 from recsim_lab.reporting import (
     KeyNumber,
@@ -140,6 +140,7 @@ def main() -> None:
 
 
 MAIN_METRIC = "clicks_per_slate"
+BASELINE = "popularity"
 SHOWN_PROTOCOLS = (
     "offline/temporal-full/ndcg@10",
     "offline/temporal-sampled100/ndcg@10",
@@ -150,12 +151,19 @@ SHOWN_PROTOCOLS = (
 )
 
 
-def _frozen(table: pd.DataFrame, world: str) -> pd.DataFrame:
-    return table[(table["world"] == world) & (table["deployment"] == "frozen")]
+def _arms(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """The worlds and deployments of a table, in its order."""
+    return list(dict.fromkeys(zip(table["world"], table["deployment"], strict=True)))
+
+
+def _arm(table: pd.DataFrame, world: str, deployment: str) -> pd.DataFrame:
+    return table[(table["world"] == world) & (table["deployment"] == deployment)]
 
 
 def _ladder(scores: pd.DataFrame) -> pd.DataFrame:
-    """Each agent's engagement with its 95% interval over seeds, best first."""
+    """Each agent's engagement with its 95% interval over seeds, and by how much it beats popularity on the same users
+    with the same luck (paired over seeds); best first."""
+    by_seed = scores.pivot(index="agent", columns="seed", values=f"online/{MAIN_METRIC}")
     rows = []
     for (agent, family), group in scores.groupby(["agent", "family"]):
         interval = mean_interval(group[f"online/{MAIN_METRIC}"].to_numpy(float))
@@ -163,9 +171,17 @@ def _ladder(scores: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {"agent": agent, "family": family, MAIN_METRIC: interval.estimate}
             | {"low": interval.low, "high": interval.high}
+            | _lead(by_seed, str(agent))
             | others
         )
     return pd.DataFrame(rows).sort_values(MAIN_METRIC, ascending=False, ignore_index=True)
+
+
+def _lead(by_seed: pd.DataFrame, agent: str) -> dict[str, float]:
+    if BASELINE not in by_seed.index or agent == BASELINE:
+        return dict.fromkeys(("above popularity", "above_low", "above_high"), float("nan"))
+    lead = paired_interval(by_seed.loc[agent].to_numpy(float), by_seed.loc[BASELINE].to_numpy(float))
+    return {"above popularity": lead.estimate, "above_low": lead.low, "above_high": lead.high}
 
 
 def _predictors(correlations: pd.DataFrame) -> pd.DataFrame:
@@ -187,9 +203,9 @@ def _report(
 ) -> Path:
     sections: list[Section] = []
     families = sorted(set(scores["family"]) - {"oracle"})
-    for world in dict.fromkeys(scores["world"]):
-        some, agreement = _frozen(scores, world), _frozen(correlations, world)
-        days = _frozen(daily, world)
+    for world, deployment in _arms(scores):
+        some, agreement, days = (_arm(table, world, deployment) for table in (scores, correlations, daily))
+        where = f"World {world}" if deployment == "frozen" else f"World {world}, {deployment}"
         ladder, predictors = _ladder(some), _predictors(agreement)
         best = predictors.iloc[0]
         competing = some[some["agent"] != "oracle"]
@@ -202,7 +218,7 @@ def _report(
             "days": engagement_over_days(days, families=families),
         }
         for name, figure in figures.items():
-            write_figure(run.path / "figures" / f"{world}-{name}.svg", figure)
+            write_figure(run.path / "figures" / f"{world}-{deployment}-{name}.svg", figure)
         numbers = KeyNumbers(
             (
                 KeyNumber(
@@ -225,7 +241,7 @@ def _report(
         )
         sections += [
             Section(
-                f"World {world}: which offline number to trust",
+                f"{where}: which offline number to trust",
                 "Each dot is the Spearman correlation between an offline number and clicks per slate (the metrics that "
                 "people usually quote, under every protocol; the rest is in `correlations.csv`), computed over "
                 "agents within a seed and averaged over seeds; bars are 95% bootstrap intervals over agent families "
@@ -233,17 +249,21 @@ def _report(
                 (numbers, figures["ranking"], figures["scatter"]),
             ),
             Section(
-                f"World {world}: what the agents earned",
+                f"{where}: what the agents earned",
                 "All agents serve the same users with the same luck, under the same rules; the oracle knows each "
                 "user's true utility and is a reference, not a competitor. `regret` is the oracle's expected clicks "
                 "at the same requests minus the agent's.",
                 (
                     figures["days"],
-                    Table(ladder, "Agents by clicks per slate, with 95% intervals over seeds (Student's t)."),
+                    Table(
+                        ladder,
+                        "Agents by clicks per slate, with 95% intervals over seeds (Student's t); `above` compares "
+                        "each with popularity on the same users with the same luck, paired over seeds.",
+                    ),
                 ),
             ),
             Section(
-                f"World {world}: every offline number against every online one",
+                f"{where}: every offline number against every online one",
                 "Positive means that the better offline number went with the better online one, also where less is "
                 "better (regret, churn, days until return).",
                 (figures["heatmap"], Table(predictors.head(20), "The twenty numbers that predicted best.")),
@@ -253,12 +273,13 @@ def _report(
     write_report(
         path,
         "Which offline number predicts engagement?",
-        "Agents learned from one log of random slates, were scored offline under several protocols, and then served "
-        "the same simulated users. This report says how well each offline number predicted what they earned.",
+        f"Agents learned from a log collected by the policy {provenance['config']['logging_policy']}, were scored "
+        "offline under several protocols, and then served the same simulated users. This report says how well each "
+        "offline number predicted what they earned.",
         [*sections, _how_it_was_done()],
         Provenance(
             command=provenance["command"],
-            seed=0,
+            seed=f"0 to {scores['seed'].max()}",
             date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             commit=provenance["commit"],
             config=provenance["config"],
@@ -272,8 +293,9 @@ def _how_it_was_done() -> Section:
     return Section(
         "How it was done",
         "Protocols are named split-candidates. Splits: `temporal` tests on the last days of the log, and the very "
-        "weights that were scored are deployed; `last-out` tests on each user's last slate with a click and `random` "
-        "on a random fifth of the slates, with copies of the agent that learned from the rest (both leak the future). "
+        "weights that were scored are deployed; `last-out` tests on each user's last slate with a click and learns "
+        "from what came before it and from all that other users did, `random` tests on a random fifth of the slates "
+        "and learns from the rest, both with copies of the agent that are not deployed (they leak the future). "
         "Candidates: `full` is every item that production could have shown at that moment, `sampled100` a hundred of "
         "them drawn uniformly, beside the clicked ones.\n\n"
         "A test request is a logged slate with a click, rebuilt as of its moment and put to the agent under the rules "
@@ -284,18 +306,24 @@ def _how_it_was_done() -> Section:
 
 
 def _print(scores: pd.DataFrame, correlations: pd.DataFrame) -> None:
-    for world in dict.fromkeys(scores["world"]):
-        ladder = _ladder(_frozen(scores, world))
+    for world, deployment in _arms(scores):
+        ladder = _ladder(_arm(scores, world, deployment))
         show_table(
-            f"{world}: clicks per slate online",
-            ("agent", "mean", "95% interval", "regret"),
+            f"{world}, {deployment}: clicks per slate online",
+            ("agent", "mean", "95% interval", "above popularity", "regret"),
             [
-                (row.agent, f"{row.clicks_per_slate:.3f}", f"{row.low:.3f} to {row.high:.3f}", f"{row.regret:.3f}")
-                for row in ladder.itertuples()
+                (
+                    row["agent"],
+                    f"{row[MAIN_METRIC]:.3f}",
+                    f"{row['low']:.3f} to {row['high']:.3f}",
+                    f"{row['above popularity']:+.3f}",
+                    f"{row['regret']:.3f}",
+                )
+                for row in ladder.to_dict("records")
             ],
         )
         show_table(
-            f"{world}: offline numbers by Spearman correlation with clicks per slate",
+            f"{world}, {deployment}: offline numbers by Spearman correlation with clicks per slate",
             ("offline number", "Spearman", "95% interval", "pairs right", "top-1 regret"),
             [
                 (
@@ -305,7 +333,7 @@ def _print(scores: pd.DataFrame, correlations: pd.DataFrame) -> None:
                     f"{row.pairwise_accuracy:.0%}",
                     f"{row.top1_regret:.1%}",
                 )
-                for row in _predictors(_usual(_frozen(correlations, world))).itertuples()
+                for row in _predictors(_usual(_arm(correlations, world, deployment))).itertuples()
             ],
         )
 

@@ -72,6 +72,11 @@ def test_infinite_scores_are_scores() -> None:
     assert top_items(scores, np.ones((1, 4), bool), 3).tolist() == [[2, 3, 0]]
 
 
+def test_an_eligible_item_comes_before_all_others_whatever_its_score() -> None:
+    scores = np.array([[-np.inf, -np.inf, 1.0]], np.float32)
+    assert top_items(scores, np.array([[False, True, True]]), 2).tolist() == [[2, 1]]
+
+
 def test_more_slots_than_eligible_items() -> None:
     eligible = np.array([[True, True, True], [True, False, False]])
     with pytest.raises(ValueError, match="asked for 2, a request has 1 of 3"):

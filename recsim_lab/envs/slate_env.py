@@ -38,7 +38,7 @@ class SlateEnv(gymnasium.Env):
     Info: `clicks`, `dwell`, `likes` per slot, `left` (the visit ended after this slate), `num_void`.
 
     Arguments: `world`, a preset's name or a `World`; `num_slots`, `max_steps`, `reward`, `history`; any other goes to
-        the preset, e.g. `gymnasium.make("recsim_lab/Everyday-v0", num_items=500)`.
+        the preset, e.g. `gymnasium.make("recsim_lab/Everyday-v0", num_items=500, new_items_a_day=0)`.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012  (Gymnasium's own attribute)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float32
 
 from recsim_lab.evaluation.ranking import mean_metrics, ranking_metrics
 from recsim_lab.interaction_log import InteractionLog
-from recsim_lab.policy import Observation, Policy, Scorer
+from recsim_lab.policy import Observation, Policy
 
 A = np.ndarray
 
@@ -78,9 +78,12 @@ def rebuild_requests(
 
 
 def offline_scores(policy: Policy, observation: Observation) -> Float32[A, "rows items"]:
-    """The policy's scores; a policy that has none (such as random) is indifferent between all items."""
-    if isinstance(policy, Scorer):
-        return policy.scores(observation).astype(np.float32)
+    """The scores of the policy's ranker; a policy that has none (such as random) is indifferent between all items.
+
+    Exploration on top of a ranker does not change them: offline metrics judge the order, not the gamble.
+    """
+    if policy.ranker is not None:
+        return policy.ranker.scores(observation).astype(np.float32)
     return np.zeros((len(observation), observation.features.num_items), np.float32)
 
 

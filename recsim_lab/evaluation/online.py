@@ -9,6 +9,7 @@ from jaxtyping import Int
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.platform import Platform
 from recsim_lab.policy import NEVER, Observation, Policy
+from recsim_lab.simulation.purposes import Purpose
 from recsim_lab.simulation.sessions import Sessions
 from recsim_lab.simulation.world import World
 from recsim_lab.streams import Draws
@@ -34,8 +35,6 @@ the start who have left for good; `visits_per_user` of the users at the start; `
 of a shown item; `regret`: expected clicks of the oracle's slate at the same request minus those of the slate shown.
 `satisfaction`, `true_utility` and `regret` are hidden from any real platform."""
 
-PROBE = 40  # purpose of the draws that choose requests
-
 
 @dataclass
 class TruthProbe:
@@ -58,7 +57,7 @@ class TruthProbe:
         self, sessions: Sessions, rows: Int[A, " rows"], observation: Observation, slates: Int[A, "rows slots"]
     ) -> None:
         luck: Draws = sessions.draws(rows)
-        chosen = np.flatnonzero(luck.uniform(PROBE)[:, 0] < self.share)
+        chosen = np.flatnonzero(luck.uniform(Purpose.PROBE)[:, 0] < self.share)
         if not len(chosen):
             return
         probed, requests, slates = rows[chosen], observation.take(chosen), slates[chosen]

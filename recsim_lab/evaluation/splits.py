@@ -4,10 +4,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from recsim_lab.interaction_log import InteractionLog
-from recsim_lab.policy import TICKS_PER_DAY
 
 A = np.ndarray
 
@@ -37,22 +36,28 @@ class TemporalSplit(Split):
         if not len(log):
             return np.zeros(0, bool), np.zeros(0, bool)
         late = log.day > log.day.max() - self.test_days
-        return ~late, late & (log.tick < (log.day.max() + 1) * TICKS_PER_DAY)
+        return ~late, late
 
 
 @dataclass(frozen=True)
 class LeaveLastOut(Split):
-    """Test on each user's last slate with a click, learn from all the rest: other users' futures leak."""
+    """Test on each user's last slate with a click, learn from what came before it and from all that other users
+    did: their futures leak, the user's own does not."""
 
     name: str = "last-out"
 
     def parts(self, log: InteractionLog) -> tuple[Bool[A, " rows"], Bool[A, " rows"]]:
         clicked = np.flatnonzero(log.clicks.any(axis=1))
-        order = clicked[np.lexsort((log.step[clicked], log.session[clicked], log.user[clicked]))]
+        time = _visit_time(log)
+        order = clicked[np.lexsort((time[clicked], log.user[clicked]))]
         last = np.append(log.user[order][1:] != log.user[order][:-1], True) if len(order) else np.zeros(0, bool)
+        tested = order[last]
         test = np.zeros(len(log), bool)
-        test[order[last]] = True
-        return ~test, test
+        test[tested] = True
+        # A user's slates after the one that is tested are neither learned from nor tested.
+        end = np.full(int(log.user.max(initial=-1)) + 1, np.iinfo(np.int64).max)
+        end[log.user[tested]] = time[tested]
+        return time < end[log.user], test
 
 
 @dataclass(frozen=True)
@@ -70,3 +75,8 @@ class RandomSplit(Split):
     def parts(self, log: InteractionLog) -> tuple[Bool[A, " rows"], Bool[A, " rows"]]:
         test = np.random.default_rng(self.seed).random(len(log)) < self.test_share
         return ~test, test
+
+
+def _visit_time(log: InteractionLog) -> Int[A, " rows"]:
+    """Sessions and steps as one number that grows along each user's life."""
+    return log.session.astype(np.int64) * 2**16 + log.step

@@ -1,6 +1,5 @@
 """Small honest statistics: how sure a mean, a difference or a correlation is, given few seeds."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,35 +45,6 @@ def paired_interval(a: Float[A, " seeds"], b: Float[A, " seeds"], level: float =
     return mean_interval(a - b, level)
 
 
-def bootstrap_interval(
-    statistic: Callable[..., Float[A, " resamples"]],
-    *samples: Float[A, " observations"],
-    generator: np.random.Generator,
-    num_resamples: int = 1000,
-    level: float = 0.95,
-) -> Interval:
-    """Percentile bootstrap (Efron 1979) of `statistic(*samples, axis=-1)`, called on all resamples at once.
-
-    Several samples are resampled together: they are columns of the same observations. The interval is too
-    narrow for few observations (for a mean of ten by nearly a fifth); prefer `mean_interval` for a plain mean.
-    Fewer than two observations leave the ends NaN.
-    """
-    _check_level(level)
-    sizes = {sample.size for sample in samples}
-    if len(sizes) != 1 or sizes == {0}:
-        raise ValueError(f"samples must be of one size, at least 1, got sizes {[s.size for s in samples]}")
-    if num_resamples < 1:
-        raise ValueError(f"num_resamples must be at least 1, got {num_resamples}")
-    (size,) = sizes
-    estimate = float(statistic(*(sample[None] for sample in samples), axis=-1)[0])
-    if size < 2:
-        return Interval(estimate, np.nan, np.nan)
-    drawn = generator.integers(size, size=(num_resamples, size))
-    resampled = statistic(*(sample[drawn] for sample in samples), axis=-1)
-    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(estimate, float(low), float(high))
-
-
 def holm(p_values: Float[A, " tests"]) -> Float[A, " tests"]:
     """Adjusted p-values (Holm 1979): rejecting those below alpha errs once or more with chance alpha at most.
 
@@ -105,11 +75,6 @@ def pearson(a: Float[A, " values"], b: Float[A, " values"]) -> float:
 def spearman(a: Float[A, " values"], b: Float[A, " values"]) -> float:
     """Correlation of the mid-ranks; NaN as for `pearson`."""
     return pearson(stats.rankdata(a), stats.rankdata(b)) if _can_correlate(a, b) else float("nan")
-
-
-def kendall(a: Float[A, " values"], b: Float[A, " values"]) -> float:
-    """Kendall's tau-b, which makes up for ties; NaN as for `pearson`."""
-    return float(stats.kendalltau(a, b).statistic) if _can_correlate(a, b) else float("nan")
 
 
 def separated_pairs(values: Float[A, "agents seeds"], level: float = 0.95, *, holm_corrected: bool = False) -> float:

@@ -38,7 +38,8 @@ def world_card(scores: pd.DataFrame, loop: pd.DataFrame, clicks_in_log: pd.Serie
     agents = scores.loc[scores["family"] != "oracle", ["agent", "family"]].drop_duplicates()
 
     def best(family: str) -> pd.Series:
-        return rate[list(agents.loc[agents["family"] == family, "agent"])].max(axis=1)
+        variants = rate[list(agents.loc[agents["family"] == family, "agent"])]
+        return variants[variants.mean().idxmax()]
 
     def requirement(name: str, per_seed: pd.Series, **bounds: float) -> Requirement:
         interval = mean_interval(per_seed.to_numpy(float))

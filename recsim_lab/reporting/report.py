@@ -34,12 +34,13 @@ PACKAGES = (
 class Provenance:
     """Where the numbers come from, so that somebody else can get them again.
 
-    `command` is what was typed; `config` may hold mappings in mappings; `date` is shown as given, so that
+    `command` is what was typed; `seed` a number, or words such as "0 to 9";
+    `config` may hold mappings in mappings; `date` is shown as given, so that
     equal runs can give equal files.
     """
 
     command: str
-    seed: int
+    seed: int | str
     date: str
     commit: str
     config: Mapping[str, object] = field(default_factory=dict)

@@ -10,7 +10,7 @@ class Purpose(IntEnum):
     DEVICE = 11
     PART_OF_DAY = 12
     LEAVE = 13
-    FIRST_VISIT = 14
+    PROBE = 14
     INTENT_START = 20
     INTENT_CARRY = 21
     INTENT_MOVE = 22

@@ -52,6 +52,10 @@ class World:
             raise ValueError(f"num_slots must be at least 1, got {self.num_slots}")
         if not 1 <= self.session_steps <= 2**16 - 1:
             raise ValueError(f"session_steps must be in [1, 65535], got {self.session_steps}")
+        for dynamics in self.dynamics:
+            for name, value in vars(dynamics).items():
+                if isinstance(value, float) and not value < np.inf:
+                    raise ValueError(f"{name} of {type(dynamics).__name__} must be a finite number, got {value}")
         if self.catalogue.latent.shape[1] != self.population.latent.shape[1]:
             raise ValueError(
                 "items and users must have latent vectors of one dimension, "

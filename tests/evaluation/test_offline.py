@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from agents.baselines import Random
+from agents.business_rules import RepeatRules
+from agents.exploration import EpsilonGreedy
+from agents.registry import make_agent
 from recsim_lab.evaluation.offline import Candidates, Requests, offline_metrics, offline_scores, rebuild_requests
 from recsim_lab.evaluation.oracle import FixedScores
 from recsim_lab.interaction_log import InteractionLog
@@ -155,6 +158,16 @@ def test_a_policy_without_scores_is_indifferent(log: InteractionLog) -> None:
     assert (offline_scores(Random(), requests.observation) == 0).all()
     (metrics,) = offline_metrics(Random(), requests, (Candidates(),)).values()
     assert metrics["auc"] == pytest.approx(0.5)
+
+
+def test_exploration_and_rules_leave_the_order_of_the_agent_inside(log: InteractionLog) -> None:
+    plain = make_agent("ease")
+    plain.learn(log)
+    requests = rebuild_requests(log, log.day == 3, _no_rules)
+    expected = offline_metrics(plain, requests, (Candidates(),))
+    assert expected["full"]["auc"] > 0.6  # far from indifferent
+    for wrapped in (EpsilonGreedy(plain, 0.3), RepeatRules(EpsilonGreedy(plain, 0.3))):
+        assert offline_metrics(wrapped, requests, (Candidates(),)) == expected
 
 
 def test_wrong_candidates_are_named() -> None:

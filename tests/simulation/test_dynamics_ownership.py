@@ -1,11 +1,11 @@
-"""A world refuses dynamics that share an array, or read one that nobody has."""
+"""A world refuses dynamics that share an array, read one that nobody has, or have a parameter that is no number."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from recsim_lab.simulation.dynamics import Patience, PreferenceDrift, ReturnTime, Satisfaction
+from recsim_lab.simulation.dynamics import Patience, PreferenceDrift, ReturnTime, Satisfaction, TopicBoredom
 from recsim_lab.simulation.presets import make_world
 from recsim_lab.simulation.sessions import population_sessions
 
@@ -27,3 +27,9 @@ def test_patience_that_ignores_satisfaction_stands_alone():
 def test_two_owners_of_one_array_are_refused():
     with pytest.raises(ValueError, match="'drift_day' has PreferenceDrift"):
         population_sessions(replace(WORLD, dynamics=(PreferenceDrift(), PreferenceDrift(rate=0.5))), seed=0)
+
+
+@pytest.mark.parametrize("weight", [np.nan, np.inf])
+def test_a_parameter_that_is_no_number_is_named(weight):
+    with pytest.raises(ValueError, match="weight of TopicBoredom must be a finite number, got"):
+        replace(WORLD, dynamics=(TopicBoredom(weight=float(weight)),))

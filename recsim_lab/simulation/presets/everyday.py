@@ -54,7 +54,8 @@ def everyday(
     """All of it on. `latent` to `freshness` are the weights of the components of utility; zero switches one off.
 
     Preferences are a mixture of three topic centroids and noise, items a centroid and noise; appeal is exponential
-    (so attraction has a Pareto tail); new items come every day for `days` days. The utility of leaving a slate
+    (so attraction has a Pareto tail). `num_items` are on offer from the start; `new_items_a_day` more come every day
+    for `days` days, so the catalogue has `num_items + new_items_a_day * days`. The utility of leaving a slate
     unclicked is set so that slates of random items get `random_click_rate` clicks at first.
     """
     if num_users < 1 or num_items < 1:
