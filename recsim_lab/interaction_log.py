@@ -165,14 +165,23 @@ class InteractionLog:
         arrays |= {n: frame[n].to_numpy(dtype).reshape(-1, num_slots) for n, dtype in SLOT_COLUMNS.items()}
         return replace(like, **arrays)
 
-    def write(self, folder: Path) -> None:
-        """Add the log to a Parquet data set: one file a day, `day=<n>/log.parquet`, replaced whole.
+    def write(self, folder: Path, *, replace: bool = False) -> None:
+        """Add the log to a Parquet data set: one file a day, `day=<n>/log.parquet`, each of which appears whole.
+
+        With `replace`, a day that is there is replaced whole by this log's.
 
         Raises:
-            ValueError: if the data set there has other fields, titles or widths.
+            ValueError: if the data set there has other fields, titles or widths, or (without `replace`) already
+                holds a day of this log; then no day is written.
         """
         folder.mkdir(parents=True, exist_ok=True)
         _write_description(folder, self)
+        there = [int(day) for day in np.unique(self.day) if (folder / f"day={day}" / "log.parquet").exists()]
+        if there and not replace:
+            raise ValueError(
+                f"the data set at {folder} must not hold the log's days yet unless replace=True, got day "
+                + ", ".join(map(str, there))
+            )
         for day in np.unique(self.day):
             target = folder / f"day={day}" / "log.parquet"
             target.parent.mkdir(exist_ok=True)

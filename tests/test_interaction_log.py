@@ -250,10 +250,17 @@ def test_days_are_written_one_by_one_each_with_its_sources(log: InteractionLog, 
     np.testing.assert_array_equal(found.source, np.broadcast_to(found.day[:, None], found.slate.shape))
 
 
-def test_a_day_that_is_written_again_is_replaced(log: InteractionLog, tmp_path: Path) -> None:
-    log.write(tmp_path)
+def test_a_day_that_is_written_again_is_replaced_only_on_demand(log: InteractionLog, tmp_path: Path) -> None:
+    log.take(log.day != 4).write(tmp_path)
     second = log.take(log.day == 2)
-    replace(second, dwell=second.dwell + 1).write(tmp_path)
+    second = replace(second, dwell=second.dwell + 1)
+    later = log.take((log.day == 1) | (log.day >= 3))
+    for again, days in ((second, "2"), (later, "1, 3")):
+        with pytest.raises(ValueError, match=f"must not hold the log's days yet unless replace=True, got day {days}$"):
+            again.write(tmp_path)
+    _assert_same_log(read_log(tmp_path), log.take(log.day != 4))
+    log.take(log.day == 4).write(tmp_path)
+    second.write(tmp_path, replace=True)
     changed = np.where(log.day[:, None] == 2, log.dwell + 1, log.dwell)
     _assert_same_log(read_log(tmp_path), replace(log, dwell=changed))
 
@@ -288,9 +295,9 @@ def test_a_killed_write_leaves_the_old_file(
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
-            changed.write(tmp_path)
+            changed.write(tmp_path, replace=True)
     _assert_same_log(read_log(tmp_path), log)
-    changed.write(tmp_path)
+    changed.write(tmp_path, replace=True)
     _assert_same_log(read_log(tmp_path), changed)
     assert not list(tmp_path.rglob("*partial*"))
 
@@ -320,7 +327,7 @@ def test_a_write_that_is_killed_at_any_file_can_be_repeated(
                 read_log(folder)
         else:
             _assert_same_log(read_log(folder), log.take(log.day < survived - 2) if survived > 2 else _none(log))
-        log.write(folder)
+        log.write(folder, replace=True)
         _assert_same_log(read_log(folder), log)
 
 

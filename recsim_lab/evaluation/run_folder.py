@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +18,9 @@ PACKAGES = ("recsim_lab", "numpy", "scipy", "pandas", "numba", "torch", "gymnasi
 WITHOUT_EFFECT = ("num_workers",)
 """Fields of a config that change the time of a run and not its results."""
 
+RESUMED = ", resumed at "
+"""Stands between the commits of a run that went on under another one."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -27,8 +31,11 @@ class RunFolder:
     def begin(self, config: Any) -> dict[str, Any]:
         """Write `config.json`: the config, the command, versions and commit; returns its content.
 
+        A run that goes on keeps what it began with; where the commit is another now, both are recorded.
+
         Raises:
-            ValueError: if the folder holds a run of another config, which would mix two runs' results.
+            ValueError: if the folder holds a run of another config or under other versions, which would mix two
+                runs' results.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         content = {
@@ -40,16 +47,22 @@ class RunFolder:
         file = self.path / "config.json"
         if file.exists():
             before = json.loads(file.read_text())
-            changed = sorted(
-                key
-                for key, value in content["config"].items()
-                if value != before["config"].get(key) and key not in WITHOUT_EFFECT
-            )
+            changed = [key for key in differing(before["config"], content["config"]) if key not in WITHOUT_EFFECT]
             if changed:
                 raise ValueError(
                     f"{self.path} holds a run of another config (different: {', '.join(changed)}); "
                     "give this run another --name, or delete that folder"
                 )
+            old, new = before["versions"], content["versions"]
+            if packages := differing(old, new):
+                moves = (f"{name} {old.get(name, 'unknown')}, now {new.get(name, 'unknown')}" for name in packages)
+                raise ValueError(
+                    f"{self.path} holds a run under other versions ({'; '.join(moves)}); "
+                    "give this run another --name, or delete that folder"
+                )
+            if before["commit"].split(RESUMED)[-1] != content["commit"]:
+                before["commit"] += RESUMED + content["commit"]
+            content = before
         self.write_text("config.json", json.dumps(content, indent=2))
         return content
 
@@ -69,6 +82,12 @@ class RunFolder:
         table.to_parquet(scratch)
         os.replace(scratch, self.path / f"{name}.parquet")
         return self.write_text(f"{name}.csv", table.to_csv(index=False))
+
+
+def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The keys whose values differ, or that only one of the two has."""
+    either = before.keys() | now.keys()
+    return sorted(key for key in either if key not in before or key not in now or before[key] != now[key])
 
 
 def package_versions() -> dict[str, str]:

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from recsim_lab.evaluation.offline import Candidates, Requests, offline_metrics, rebuild_requests
 from recsim_lab.evaluation.online import follow
 from recsim_lab.evaluation.oracle import REFERENCES, Oracle, make_reference
-from recsim_lab.evaluation.run_folder import RunFolder
+from recsim_lab.evaluation.run_folder import RunFolder, differing
 from recsim_lab.evaluation.splits import LeaveLastOut, RandomSplit, Split, TemporalSplit
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.platform import Platform, Retraining
@@ -33,8 +33,8 @@ ORACLE = "oracle"
 class Factories:
     """How the study makes worlds and policies, given from outside: functions that can be pickled by name.
 
-    `rules` wraps a policy in the business rules that bind all of them, the oracle included; `restrict` applies the
-    same rules to rebuilt requests offline.
+    `rules` wraps a policy in the business rules that bind all of them, the oracle included (an agent stays an
+    agent); `restrict` applies the same rules to rebuilt requests offline.
     """
 
     world: Callable[[str, int], World]
@@ -48,11 +48,13 @@ class Factories:
 class Plan:
     """What to run.
 
-    Each world and seed gets one log of `log_days` days, collected by `logging_policy`. Each agent learns from all
+    Each world and seed gets one log of `log_days` days, collected by `logging_policy`, which learns every night
+    from its own log: on its first day it knows nothing. Each agent learns from all
     but the last `test_days` days and is scored on those; exactly these weights then serve twins of the same users
     for `online_days` days after the log's end (`frozen`). Copies of the agent that learn from the training parts of
     the other splits are scored, but not deployed. With `retrain_every` the agent is deployed once more and learns
-    every so many days from the log and from what it shows itself (`retrained`).
+    every so many days from the log and from what it shows itself (`retrained`). `history` is how many clicks an
+    observation shows: enough for a week, so that a rule against repeats can keep what it says.
     """
 
     worlds: tuple[str, ...]
@@ -68,11 +70,16 @@ class Plan:
     max_requests: int = 1000
     probe_share: float = 0.1
     references: tuple[str, ...] = ("oracle",)
+    history: int = 128
 
     def __post_init__(self) -> None:
         for name in ("worlds", "agents", "seeds"):
             if not getattr(self, name):
                 raise ValueError(f"{name} must hold at least one, got none")
+        for name in ("worlds", "agents", "seeds", "references"):
+            values = getattr(self, name)
+            if twice := [value for i, value in enumerate(values) if value in values[:i]]:
+                raise ValueError(f"{name} must be distinct, got {twice[0]!r} more than once")
         if not 0 < self.test_days < self.log_days:
             raise ValueError(
                 f"test_days must be at least 1 and less than log_days, got {self.test_days} of {self.log_days}"
@@ -117,7 +124,14 @@ def run_study(
 
     Each unit's result is a file of its own under `folder/units`, so a run that was killed goes on where it stopped.
     Workers are spawned, with one Numba and one torch thread each.
+
+    Raises:
+        ValueError: if the folder holds a study of another plan, or an agent can't be made (before anything is run).
     """
+    for spec in (*plan.agents, plan.logging_policy):
+        factories.family(spec)
+        factories.agent(spec, plan.seeds[0])
+    _claim(folder, plan)
     logs = [Unit(world, seed, None) for world in plan.worlds for seed in plan.seeds]
     units = [Unit(unit.world, unit.seed, agent) for unit in logs for agent in (*plan.agents, *plan.references)]
     done = 0
@@ -131,6 +145,19 @@ def run_study(
     return _collect(units, folder, plan.logging_policy)
 
 
+def _claim(folder: Path, plan: Plan) -> None:
+    """Write the plan beside its results, or see that it is theirs."""
+    content = json.loads(json.dumps(asdict(plan)))
+    file = folder / "plan.json"
+    if not file.exists():
+        RunFolder(folder).write_text(file.name, json.dumps(content, indent=2))
+    elif changed := differing(json.loads(file.read_text()), content):
+        raise ValueError(
+            f"{folder} holds a study of another plan (different: {', '.join(changed)}); "
+            "use another folder, or delete that one"
+        )
+
+
 def _finished(units: list[Unit], plan: Plan, factories: Factories, folder: Path, num_workers: int) -> Iterable[Unit]:
     """Run the units and name each as it is finished."""
     if num_workers <= 1 or len(units) <= 1:
@@ -142,13 +169,14 @@ def _finished(units: list[Unit], plan: Plan, factories: Factories, folder: Path,
     threads = {name: "1" for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     before = {name: os.environ.get(name) for name in threads}
     os.environ.update(threads)  # read by the workers when they start
+    pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_end_with_parent)
     try:
-        with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_end_with_parent) as pool:
-            waiting = {pool.submit(run_unit, unit, plan, factories, folder): unit for unit in units}
-            for future in as_completed(waiting):
-                future.result()
-                yield waiting[future]
+        waiting = {pool.submit(run_unit, unit, plan, factories, folder): unit for unit in units}
+        for future in as_completed(waiting):
+            future.result()
+            yield waiting[future]
     finally:
+        pool.shutdown(cancel_futures=True)  # after an error, the rest need not be run first
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -198,7 +226,7 @@ def _logged(world_name: str, seed: int, plan: Plan, factories: Factories, folder
     """The log of a world and seed, collected or read back; kept for the next unit of the same worker."""
     world = factories.world(world_name, seed)
     logging = factories.rules(factories.agent(plan.logging_policy, seed))
-    platform = Platform(world, logging, seed=seed, folder=folder)
+    platform = Platform(world, logging, seed=seed, retraining=Retraining(1), history=plan.history, folder=folder)
     platform.run(plan.log_days)
     log = platform.log()
     parts = {split.name: split.parts(log) for split in plan.splits}
@@ -272,5 +300,6 @@ def _collect(units: list[Unit], folder: Path, logging_policy: str) -> "tuple[pd.
             }
             keys |= {"deployment": arm["deployment"], "num_retrainings": arm["num_retrainings"]}
             scores.append(keys | arm["scores"])
-            daily += [keys | row for row in arm["daily"]]
+            # The number of retrainings is that of the arm, not of the day.
+            daily += [keys | row | keys for row in arm["daily"]]
     return pd.DataFrame(scores), pd.DataFrame(daily)

@@ -4,24 +4,33 @@ import copy
 import json
 import os
 import shutil
-import zlib
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recsim_lab.interaction_log import InteractionLog, read_log
-from recsim_lab.platform.platform import Service
+from recsim_lab.platform.fingerprint import fingerprint
+from recsim_lab.platform.platform import Retraining, Service
 from recsim_lab.policy import Agent
 
+FIRST_DAY = (
+    *("log.json", "features.npz", "day=0/log.parquet"),
+    *("log.json.partial", "features.partial.npz", "day=0/log.parquet.partial"),
+)
+"""All files of a log of one day, and what they are called until they are whole."""
+WORLD_FIELDS_TOLD_APART = ("name", "num_slots", "catalogue", "population")
 
-def keep(folder: Path, service: Service, log: InteractionLog | None) -> None:
+
+def keep(folder: Path, service: Service, log: InteractionLog | None, identity: dict[str, str]) -> None:
     """Write the day's log and a checkpoint; the name `latest` moves to it only when all of it is there."""
-    if log is not None:
-        log.write(folder / "log")
+    # The folder of checkpoints comes first: it says whose the log is, should the first day's end be interrupted.
     place = folder / "checkpoints" / f"day={service.day}"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
+    if log is not None:
+        log.write(folder / "log", replace=True)
     state: dict[str, Any] = {f"state/{name}": values for name, values in service.sessions.state.items()}
     np.savez(place / "state.npz", due=service.due, **state)
     agents = {"policy": service.policy, "learner": service.learner}
@@ -30,7 +39,7 @@ def keep(folder: Path, service: Service, log: InteractionLog | None) -> None:
         if isinstance(agent, Agent):
             agent.save(place / name)
     description = {
-        "identity": _identity(service),
+        "identity": identity,
         "day": service.day,
         "num_retrainings": service.num_retrainings,
         "pending": [tick for tick, _ in service.pending],
@@ -40,26 +49,26 @@ def keep(folder: Path, service: Service, log: InteractionLog | None) -> None:
     scratch = folder / "latest.partial"
     scratch.write_text(place.name)
     os.replace(scratch, folder / "latest")
-    for old in (folder / "checkpoints").iterdir():
+    for old in (folder / "checkpoints").glob("day=*"):
         if old.name != place.name:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def restore(folder: Path, service: Service) -> None:
+def restore(folder: Path, service: Service, identity: dict[str, str]) -> None:
     """Bring a new service to the last checkpoint in the folder, if there is one; later days of the log are dropped.
 
     Raises:
-        ValueError: if the checkpoint is of another world, seed or kind of service.
+        ValueError: if the checkpoint is of a service with another identity, or there is a log without a checkpoint.
     """
     latest = folder / "latest"
     if not latest.exists():
-        shutil.rmtree(folder / "log", ignore_errors=True)
+        _drop_first_day(folder)
         return
     place = folder / "checkpoints" / latest.read_text()
     description = json.loads((place / "service.json").read_text())
-    for name, expected in _identity(service).items():
-        if (found := description["identity"][name]) != expected:
-            raise ValueError(f"the checkpoint at {place} must have {name} {expected!r}, got {found!r}")
+    for name, expected in identity.items():
+        if (found := description["identity"].get(name, "none")) != expected:
+            raise ValueError(f"the checkpoint at {place} must have {name} {expected}, got {found}")
     with np.load(place / "state.npz") as arrays:
         service.sessions.state = {name: arrays[f"state/{name}"] for name in service.sessions.state}
         service.due = arrays["due"]
@@ -74,26 +83,50 @@ def restore(folder: Path, service: Service) -> None:
         service.pending.append((tick, agent))
     service.day, service.num_retrainings = description["day"], description["num_retrainings"]
     service.daily = description["daily"]
-    for partition in (folder / "log").glob("day=*"):
-        if int(partition.name.removeprefix("day=")) >= service.day:
-            shutil.rmtree(partition)
-    if (folder / "log" / "log.json").exists():
-        days = sorted(int(p.name.removeprefix("day=")) for p in (folder / "log").glob("day=*"))
-        service.log = [read_log(folder / "log", range(day, day + 1)) for day in days]
+    days = sorted(int(p.parent.name.removeprefix("day=")) for p in (folder / "log").glob("day=*/log.parquet"))
+    for day in days:
+        if day < service.day:
+            service.log.append(read_log(folder / "log", range(day, day + 1)))
+        else:
+            (folder / "log" / f"day={day}" / "log.parquet").unlink()
 
 
-def _identity(service: Service) -> dict[str, Any]:
-    """What must not differ between a service and the checkpoint it goes on from."""
+def _drop_first_day(folder: Path) -> None:
+    """Remove the log of a run that was stopped at the end of its first day, before its first checkpoint.
+
+    Raises:
+        ValueError: if the folder holds a log that no such run has left.
+    """
+    log = folder / "log"
+    there = {str(file.relative_to(log)) for file in log.rglob("*") if not file.is_dir()}
+    if not there:
+        return
+    if not (folder / "checkpoints").exists() or there - set(FIRST_DAY):
+        raise ValueError(
+            f"{folder} must hold no log, or one with its checkpoint, got a log without a checkpoint at {log}; "
+            "use another folder, or move that log away"
+        )
+    for file in there:
+        (log / file).unlink()
+
+
+def identity_of(service: Service, retraining: Retraining | None) -> dict[str, str]:
+    """What must not differ between a new service and the checkpoint it goes on from, by name."""
     sessions, world = service.sessions, service.sessions.world
-    truth = zlib.crc32(world.population.latent.tobytes(), zlib.crc32(world.catalogue.latent.tobytes()))
-    return {
+    parts: dict[str, Any] = {
         "world": world.name,
         "num_users": len(sessions),
         "num_items": world.catalogue.num_items,
         "num_slots": sessions.num_slots,
         "history": sessions.history,
-        "arrays": {name: list(values.shape) for name, values in sorted(sessions.state.items())},
-        "seed": int(sessions.state["seed"].max(initial=0)),
-        "checksum of the latent vectors": truth,
-        "retraining": service.learner is not None,
+        "seed": sessions.state["seed"].max(initial=0),
+        "retraining": retraining,
+        "policy": service.policy,
     }
+    for side in ("catalogue", "population"):
+        value = getattr(world, side)
+        parts |= {f"{side}.{f.name}": getattr(value, f.name) for f in fields(value)}
+    # The world's number of slots is a default only: what counts is that of the sessions.
+    parts |= {f.name: getattr(world, f.name) for f in fields(world) if f.name not in WORLD_FIELDS_TOLD_APART}
+    parts["arrays"] = {name: values.shape for name, values in sorted(sessions.state.items())}
+    return {name: fingerprint(value) for name, value in parts.items()}

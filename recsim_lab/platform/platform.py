@@ -101,10 +101,12 @@ class Platform:
         sessions = population_sessions(world, seed, num_slots, history)
         due = sessions.first_visit(np.arange(len(sessions)))
         self.service = Service(sessions, due, policy, _learner(policy, retraining))
+        self._day_begun: int | None = None
         if folder is not None:
-            from recsim_lab.platform.checkpoint import restore
+            from recsim_lab.platform.checkpoint import identity_of, restore
 
-            restore(folder, self.service)
+            self._identity = identity_of(self.service, retraining)
+            restore(folder, self.service, self._identity)
 
     @property
     def features(self):  # type: ignore[no-untyped-def]
@@ -146,6 +148,10 @@ class Platform:
 
         A platform that has been restored from a checkpoint serves only the days that are missing. `progress` is
         called with the number of days done after each.
+
+        Raises:
+            RuntimeError: if an error has stopped an earlier call inside a day: what is left of that day can't be
+                served any more.
         """
         if days < 0:
             raise ValueError(f"days must be at least 0, got {days}")
@@ -161,6 +167,12 @@ class Platform:
 
     def _one_day(self) -> None:
         service = self.service
+        if self._day_begun is not None:
+            raise RuntimeError(
+                f"an error stopped this platform inside day {self._day_begun}; make it anew "
+                "(with a folder, it goes on from its checkpoint)"
+            )
+        self._day_begun = service.day
         start = service.day * TICKS_PER_DAY
         clock = simpy.Environment(initial_time=start)
         today: list[InteractionLog] = []
@@ -177,7 +189,8 @@ class Platform:
         if self.folder is not None:
             from recsim_lab.platform.checkpoint import keep
 
-            keep(self.folder, service, service.log[-1] if today else None)
+            keep(self.folder, service, service.log[-1] if today else None, self._identity)
+        self._day_begun = None
 
     def _releases(self, clock: simpy.Environment) -> Generator[simpy.Event, None, None]:
         """New items come on offer at their release tick; the count is part of the day's figures."""

@@ -13,7 +13,7 @@ from recsim_lab.simulation.dynamics import Response, State
 from recsim_lab.simulation.kernels import remember
 from recsim_lab.simulation.purposes import Purpose
 from recsim_lab.simulation.world import World
-from recsim_lab.streams import Draws
+from recsim_lab.streams import Draws, draws_of
 
 A = np.ndarray
 
@@ -48,10 +48,6 @@ class Sessions:
         self.num_slots = world.num_slots if num_slots is None else num_slots
         if self.num_slots < 1:
             raise ValueError(f"num_slots must be at least 1, got {self.num_slots}")
-        if self.num_slots < 1:
-            raise ValueError(f"num_slots must be at least 1, got {self.num_slots}")
-        if history < 1:
-            raise ValueError(f"history must be at least 1, got {history}")
         if len(profile) and not 0 <= profile.min() <= profile.max() < world.population.num_users:
             raise ValueError(
                 f"profile must be in [0, {world.population.num_users}), got {profile.min()} to {profile.max()}"
@@ -172,9 +168,13 @@ class Sessions:
 
 
 def population_sessions(world: World, seed: int, num_slots: int | None = None, history: int = HISTORY) -> Sessions:
-    """Every user of the population, once; row, user and profile are the same number."""
+    """Every user of the population, once; row, user and profile are the same number.
+
+    Raises:
+        ValueError: if the seed is outside [0, 2^64).
+    """
     users = np.arange(world.population.num_users, dtype=np.int32)
-    return Sessions(world, np.full(len(users), seed, np.uint64), users, users, num_slots, history)
+    return Sessions(world, draws_of(seed, users).seed, users, users, num_slots, history)
 
 
 def seat_sessions(

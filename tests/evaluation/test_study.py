@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,11 +16,14 @@ import pytest
 
 from agents.business_rules import RepeatRules
 from agents.registry import family_of, make_agent
+from recsim_lab.evaluation import study
 from recsim_lab.evaluation.online import ONLINE_METRICS
 from recsim_lab.evaluation.study import Factories, Plan, Unit, run_study
+from recsim_lab.interaction_log import read_log
 from recsim_lab.policy import Observation, Policy
 from recsim_lab.simulation.presets import make_world
 from recsim_lab.simulation.world import World
+from recsim_lab.streams import draws_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -186,6 +191,9 @@ def _is_alive(pid: int) -> bool:
         ({"test_days": 40}, "test_days must be at least 1 and less than log_days, got 40 of 40"),
         ({"test_days": 0}, "test_days must be at least 1 and less than log_days, got 0 of 40"),
         ({"online_days": 0}, "online_days must be at least 1, got 0"),
+        ({"agents": ("ease", "mf", "ease")}, "agents must be distinct, got 'ease' more than once"),
+        ({"seeds": (3, 3)}, "seeds must be distinct, got 3 more than once"),
+        ({"worlds": ("static", "static")}, "worlds must be distinct, got 'static' more than once"),
         ({"references": ("delphi",)}, "references must be among oracle,.*got delphi"),
     ],
 )
@@ -198,3 +206,57 @@ def test_a_wrong_plan_is_named(wrong: dict[str, object], message: str) -> None:
 def test_an_unknown_agent_or_world_stops_the_study(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there are everyday"):
         run_study(Plan(("nowhere",), ("random",), (0,), log_days=2, test_days=1), FACTORIES, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"agents": ("popularity", "popularty")}, "agent must be one of .*got 'popularty'"),
+        ({"agents": ("popularity", "mf:dim=0")}, "dim must be at least 1, got 0"),
+        ({"logging_policy": "randon"}, "agent must be one of .*got 'randon'"),
+    ],
+)
+def test_a_typo_costs_nothing(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    def unused(name: str, seed: int) -> World:
+        raise AssertionError("no world may be made before all agents can be")
+
+    with pytest.raises(ValueError, match=message):
+        run_study(replace(PLAN, **change), replace(FACTORIES, world=unused), tmp_path)
+
+
+def test_after_an_error_the_rest_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Unit] = []
+
+    def fail(unit: Unit, *_: object) -> None:
+        begun.append(unit)
+        time.sleep(0.1)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(study, "run_unit", fail)
+    monkeypatch.setattr(study, "ProcessPoolExecutor", lambda num_workers, **_: ThreadPoolExecutor(num_workers))
+    with pytest.raises(ZeroDivisionError):
+        run_study(replace(PLAN, seeds=tuple(range(30))), FACTORIES, tmp_path, num_workers=2)
+    assert len(begun) < 10
+
+
+def test_another_plan_does_not_take_over_results(tables: tuple[pd.DataFrame, pd.DataFrame], folder: Path) -> None:
+    other = replace(PLAN, log_days=6, cutoffs=(1, 10))
+    with pytest.raises(ValueError, match=r"another plan \(different: cutoffs, log_days\); use another folder"):
+        run_study(other, FACTORIES, folder)
+    _assert_same(tables, run_study(PLAN, FACTORIES, folder, num_workers=2))
+
+
+def test_the_logging_policy_learns_every_night(tmp_path: Path) -> None:
+    """Each slate of the last day is what the policy shows that has learned from all days before."""
+    plan = replace(PLAN, agents=("random",), seeds=(0,), logging_policy="popularity", references=())
+    run_study(plan, FACTORIES, tmp_path)
+    log = read_log(tmp_path / "units" / "everyday" / "seed=0" / "platform" / "log")
+    agent = make_agent("popularity")
+    agent.learn(log.take(log.day < 4))
+    requests = log.observations(np.flatnonzero(log.day == 4))
+    expected = _with_rules(agent).recommend(requests, log.num_slots, draws_of(0, requests.user))
+    np.testing.assert_array_equal(log.slate[log.day == 4], expected.items)
+    assert not np.array_equal(
+        expected.items,
+        _with_rules(make_agent("popularity")).recommend(requests, log.num_slots, draws_of(0, requests.user)).items,
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -287,6 +288,8 @@ def test_a_policy_whose_scores_are_not_numbers(world: World, scripted: Callable[
         ({"num_slots": 121}, "num_slots must be at most the number of items, got 121 of 120"),
         ({"num_slots": 0}, "num_slots must be at least 1, got 0"),
         ({"history": 0}, "history must be at least 1, got 0"),
+        ({"seed": -1}, r"seed must be in \[0, 2\^64\), got -1"),
+        ({"seed": 2**64}, r"seed must be in \[0, 2\^64\), got 18446744073709551616"),
     ],
 )
 def test_a_wrong_parameter_is_named(world: World, wrong: dict[str, int], message: str) -> None:
@@ -299,6 +302,30 @@ def test_only_agents_can_be_retrained(world: World, scripted: Callable[..., Any]
         Platform(world, scripted(_first_items), retraining=Retraining())
     with pytest.raises(ValueError, match="retraining needs an Agent, got the policy 'scripted'"):
         Platform(world, Random()).fork(scripted(_first_items), Retraining())
+
+
+def test_a_platform_that_stopped_inside_a_day_does_not_go_on(
+    world: World, scripted: Callable[..., Any], assert_same_log: SameLog, tmp_path: Path
+) -> None:
+    whole = Platform(world, scripted(_first_items), seed=4).run(4)
+    fails = True
+
+    def failing(observation: Observation, num_slots: int) -> A:
+        if fails and observation.tick[0] >= 2 * TICKS_PER_DAY + 600:
+            raise ZeroDivisionError
+        return _first_items(observation, num_slots)
+
+    platform = Platform(world, scripted(failing), seed=4, folder=tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        platform.run(4)
+    fails = False
+    for broken in (platform, platform.fork(Random())):
+        with pytest.raises(RuntimeError, match="stopped this platform inside day 2; make it anew"):
+            broken.run(4)
+    assert_same_log(platform.log(), whole.take(whole.day < 2))
+    anew = Platform(world, scripted(failing), seed=4, folder=tmp_path)
+    anew.run(4)
+    assert_same_log(anew.log(), whole)
 
 
 def test_days_are_not_negative(world: World) -> None:

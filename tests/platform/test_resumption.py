@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -20,9 +21,20 @@ from agents.exploration import EpsilonGreedy
 from agents.registry import make_agent
 from recsim_lab.interaction_log import InteractionLog, read_log
 from recsim_lab.platform import Platform, Retraining
-from recsim_lab.policy import Policy
+from recsim_lab.policy import (
+    Agent,
+    Observation,
+    Policy,
+    Probabilities,
+    Recommendation,
+    deterministic,
+    top_items,
+)
+from recsim_lab.simulation.choice import PositionBased
+from recsim_lab.simulation.feedback import ClicksOnly
 from recsim_lab.simulation.presets import make_world
 from recsim_lab.simulation.world import World
+from recsim_lab.streams import Draws
 
 SameLog = Callable[[InteractionLog, InteractionLog], None]
 ROOT = Path(__file__).parents[2]
@@ -113,6 +125,7 @@ def test_a_run_that_stops_at_any_file_goes_on_to_the_same_end(
                 pass
         resumed = Platform(world, _policy("ease"), folder=folder, **plan)
         assert resumed.service.day <= num_days
+        assert len(list((folder / "log").glob("day=*/log.parquet"))) == resumed.service.day
         resumed.run(num_days)
         assert_same_log(log, resumed.log())
         assert_same_log(log, read_log(folder / "log"))
@@ -172,13 +185,19 @@ def test_a_checkpoint_of_another_run_is_refused(world: World, tmp_path: Path) ->
     more = make_world("everyday", num_users=61, **size)
     for wrong, message in (
         ({"world": more}, "must have num_users 61, got 60"),
-        ({"world": other}, "must have checksum of the latent vectors"),
+        ({"world": other}, r"must have catalogue.latent float32\[120, \d+\] [0-9a-f]{12}, got float32"),
         ({"world": replace(world, name="elsewhere")}, "must have world 'elsewhere', got 'everyday'"),
-        ({"world": replace(world, dynamics=())}, "must have arrays"),
+        ({"world": replace(world, dynamics=())}, r"must have dynamics tuple\(\), got tuple\("),
+        ({"world": replace(world, dynamics=world.dynamics[::-1])}, "must have dynamics"),
+        ({"world": replace(world, choice=PositionBased())}, "must have choice PositionBased"),
+        ({"world": replace(world, utility=replace(world.utility, latent=0.5))}, "must have utility Utility"),
+        ({"world": replace(world, feedback=ClicksOnly())}, r"must have feedback ClicksOnly\(\), got Engagement"),
+        ({"world": replace(world, session_steps=6)}, "must have session_steps 6, got 5"),
         ({"seed": 7}, "must have seed 7, got 6"),
         ({"num_slots": 4}, "must have num_slots 4, got 5"),
         ({"history": 31}, "must have history 31, got 32"),
-        ({"retraining": Retraining()}, "must have retraining True, got False"),
+        ({"retraining": Retraining()}, r"must have retraining Retraining\(every_days=1,.*got None"),
+        ({"policy": RepeatRules(Random())}, r"must have policy RepeatRules\(policy=Random\(\), days=7\), got Random"),
     ):
         arguments: dict[str, Any] = {"world": world, "policy": Random(), "seed": 6, "folder": tmp_path} | wrong
         with pytest.raises(ValueError, match=message):
@@ -188,5 +207,75 @@ def test_a_checkpoint_of_another_run_is_refused(world: World, tmp_path: Path) ->
 
 def test_another_agent_does_not_take_over_a_checkpoint(world: World, tmp_path: Path) -> None:
     Platform(world, make_agent("ease"), folder=tmp_path).run(1)
-    with pytest.raises(ValueError, match="must hold the agent"):
-        Platform(world, make_agent("popularity"), folder=tmp_path)
+    for other in ("popularity", "ease:regularization=7"):
+        with pytest.raises(ValueError, match="must have policy"):
+            Platform(world, make_agent(other), folder=tmp_path)
+
+
+def test_what_has_been_learned_is_no_part_of_the_identity(
+    world: World, tmp_path: Path, assert_same_log: SameLog
+) -> None:
+    """A policy that learned before, or is a class of somebody else's, goes on from its own checkpoint."""
+    log = Platform(world, _policy("ease"), folder=tmp_path, retraining=Retraining()).run(2)
+    taught = _policy("ease")
+    assert isinstance(taught, Agent)
+    taught.learn(log)
+    assert_same_log(log, Platform(world, taught, folder=tmp_path, retraining=Retraining()).log())
+    plain = Platform(world, Plain(), folder=tmp_path / "plain")
+    plain.run(2)
+    assert_same_log(plain.log(), Platform(world, Plain(), folder=tmp_path / "plain").log())
+
+
+class Plain(Policy):
+    """Not a dataclass; shows the first items."""
+
+    def __init__(self) -> None:
+        self.secret = object()
+
+    @property
+    def name(self) -> str:
+        return "plain"
+
+    def recommend(self, observation: Observation, num_slots: int, draws: Draws) -> Recommendation:
+        scores = np.zeros((len(observation), observation.features.num_items), np.float32)
+        return deterministic(top_items(scores, observation.eligible(), num_slots), self.name)
+
+    def probabilities(self, observation: Observation, slates: np.ndarray) -> Probabilities:
+        raise NotImplementedError
+
+
+# ---- what is not ours ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("num_days", [1, 3])
+def test_a_log_without_a_checkpoint_is_not_touched(world: World, tmp_path: Path, num_days: int) -> None:
+    """Somebody's log, of one day or of several, lies where a platform would keep its own."""
+    Platform(world, Random(), seed=1).run(num_days).write(tmp_path / "log")
+    files = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(ValueError, match="got a log without a checkpoint"):
+        Platform(world, Random(), folder=tmp_path)
+    assert files == {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+
+
+def test_a_log_whose_checkpoint_was_lost_is_not_touched(world: World, tmp_path: Path) -> None:
+    log = Platform(world, Random(), folder=tmp_path).run(2)
+    (tmp_path / "latest").unlink()
+    with pytest.raises(ValueError, match="got a log without a checkpoint"):
+        Platform(world, Random(), folder=tmp_path)
+    assert len(read_log(tmp_path / "log")) == len(log)
+
+
+def test_only_the_logs_own_files_are_removed(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", killed)  # the log is there, the checkpoint is not
+        with pytest.raises(KeyboardInterrupt):
+            Platform(world, Random(), folder=tmp_path).run(1)
+    (tmp_path / "log" / "notes.txt").touch()
+    with pytest.raises(ValueError, match="got a log without a checkpoint"):
+        Platform(world, Random(), folder=tmp_path)
+    assert (tmp_path / "log" / "notes.txt").exists()
+    (tmp_path / "log" / "notes.txt").unlink()
+    Platform(world, Random(), folder=tmp_path).run(1)
