@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from recsim_lab.evaluation.agreement import MULTIPLE_COMPARISONS_NOTE, agreement_table
@@ -36,6 +37,8 @@ from recsim_lab.reporting import (
     write_figure,
     write_report,
 )
+from recsim_lab.reporting.blocks import MISSING
+from recsim_lab.reporting.names import column_name, metric_name
 from scenarios.command_line import console, counting, parse, show_table
 from scenarios.factories import FACTORIES
 
@@ -165,12 +168,11 @@ def _ladder(scores: pd.DataFrame) -> pd.DataFrame:
     with the same luck (paired over seeds); best first."""
     by_seed = scores.pivot(index="agent", columns="seed", values=f"online/{MAIN_METRIC}")
     rows = []
-    for (agent, family), group in scores.groupby(["agent", "family"]):
+    for agent, group in scores.groupby("agent"):
         interval = mean_interval(group[f"online/{MAIN_METRIC}"].to_numpy(float))
-        others = {name: group[f"online/{name}"].mean() for name in ("clicks_per_session", "satisfaction", "regret")}
+        others = {name: group[f"online/{name}"].mean() for name in ("satisfaction", "regret")}
         rows.append(
-            {"agent": agent, "family": family, MAIN_METRIC: interval.estimate}
-            | {"low": interval.low, "high": interval.high}
+            {"agent": agent, MAIN_METRIC: interval.estimate, "low": interval.low, "high": interval.high}
             | _lead(by_seed, str(agent))
             | others
         )
@@ -185,11 +187,88 @@ def _lead(by_seed: pd.DataFrame, agent: str) -> dict[str, float]:
 
 
 def _predictors(correlations: pd.DataFrame) -> pd.DataFrame:
-    """How well each offline number predicted clicks per slate, best first."""
+    """How well each offline number predicted clicks per slate, best first; equal ones as the figure orders them."""
     some = correlations[correlations["online_metric"] == MAIN_METRIC]
     columns = ["protocol", "offline_metric", "spearman", "spearman_low", "spearman_high"]
     columns += ["kendall", "pairwise_accuracy", "top1_regret", "ceiling"]
-    return some.sort_values("spearman", ascending=False, ignore_index=True)[columns]
+    some = some.sort_values(["protocol", "offline_metric"]).dropna(subset="spearman")
+    return some.sort_values("spearman", ascending=False, kind="stable", ignore_index=True)[columns]
+
+
+def _interval_words(low: float, high: float, form: str = ".2f") -> str:
+    """The ends in words that no line break parts."""
+    words = f"{low:{form}} to {high:{form}}".replace("-", "\N{MINUS SIGN}").replace(" ", "\N{NO-BREAK SPACE}")
+    return MISSING if np.isnan(low) else words
+
+
+def _ladder_table(ladder: pd.DataFrame) -> Table:
+    leads = zip(ladder["above_low"], ladder["above_high"], strict=True)
+    frame = pd.DataFrame(
+        {
+            "agent": ladder["agent"],
+            "clicks per slate": ladder[MAIN_METRIC],
+            "95% interval": [_interval_words(*ends, ".3f") for ends in zip(ladder["low"], ladder["high"], strict=True)],
+            f"above {BASELINE}": ladder["above popularity"],
+            "95% interval, paired": [_interval_words(*ends, "+.3f") for ends in leads],
+            "satisfaction": ladder["satisfaction"],
+            "regret": ladder["regret"],
+        }
+    )
+    return Table(
+        frame,
+        f"Agents by clicks per slate, with 95% intervals over seeds (Student's t). The lead over {BASELINE} is "
+        "measured on the same users with the same luck, so its interval is usually narrower than a comparison of two "
+        "intervals suggests: where it includes 0, the agent is not shown to differ.",
+        {f"above {BASELINE}": "+.3f"},
+    )
+
+
+def _predictors_table(predictors: pd.DataFrame) -> Table:
+    names = zip(predictors["protocol"], predictors["offline_metric"], strict=True)
+    ends = zip(predictors["spearman_low"], predictors["spearman_high"], strict=True)
+    frame = pd.DataFrame(
+        {
+            "offline number": [column_name(f"offline/{protocol}/{metric}") for protocol, metric in names],
+            "Spearman": predictors["spearman"],
+            "95% interval": [_interval_words(low, high) for low, high in ends],
+            "Kendall": predictors["kendall"],
+            "pairs right": predictors["pairwise_accuracy"],
+            "top-1 regret": predictors["top1_regret"],
+        }
+    )
+    return Table(
+        frame,
+        "What it costs to trust each number. Pairs right: of two agents, how often the better one offline was the "
+        "better one online (guessing: 50%). Top-1 regret: the share of clicks per slate lost by deploying the winner "
+        "offline instead of the best agent.",
+        {"Spearman": ".2f", "Kendall": ".2f", "pairs right": ".0%", "top-1 regret": ".1%"},
+    )
+
+
+def _answer(where: str, predictors: pd.DataFrame) -> str:
+    """What the study found, in two sentences that claim no more than the intervals allow."""
+    if predictors.empty:
+        return f"{where}: no offline number could be compared."
+    best = predictors.iloc[0]
+    sure = int((predictors["spearman_low"] > 0).sum())
+    return (
+        f"{where}: {column_name('offline/' + best['protocol'] + '/' + best['offline_metric'])} agreed best with "
+        f"{metric_name(MAIN_METRIC)} (Spearman {best['spearman']:.2f}, 95% interval "
+        f"{_interval_words(best['spearman_low'], best['spearman_high'])}); it put {best['pairwise_accuracy']:.0%} of "
+        f"the pairs of agents in the right order, and deploying its winner lost {best['top1_regret']:.1%} of the best "
+        f"agent's clicks. Of the {len(predictors)} usual numbers, {sure} agree by more than chance, each taken alone."
+    )
+
+
+HEATMAP_METRICS = ("hr", "ndcg", "mrr", "auc")
+
+
+def _without_repeats(correlations: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """One metric of each kind at every cut-off; without the reward where it is the clicks."""
+    kinds = correlations["offline_metric"].str.partition("@")[0]
+    some = correlations[kinds.isin(HEATMAP_METRICS)]
+    reward, clicks = (scores[f"online/{name}"].to_numpy(float) for name in ("reward_per_slate", MAIN_METRIC))
+    return some[some["online_metric"] != "reward_per_slate"] if np.allclose(reward, clicks, equal_nan=True) else some
 
 
 def _usual(correlations: pd.DataFrame) -> pd.DataFrame:
@@ -202,40 +281,37 @@ def _report(
     run: RunFolder, scores: pd.DataFrame, daily: pd.DataFrame, correlations: pd.DataFrame, provenance: dict
 ) -> Path:
     sections: list[Section] = []
+    answers: list[str] = []
     families = sorted(set(scores["family"]) - {"oracle"})
     for world, deployment in _arms(scores):
         some, agreement, days = (_arm(table, world, deployment) for table in (scores, correlations, daily))
         where = f"World {world}" if deployment == "frozen" else f"World {world}, {deployment}"
-        ladder, predictors = _ladder(some), _predictors(agreement)
-        best = predictors.iloc[0]
+        predictors, usual = _predictors(agreement), _predictors(_usual(agreement))
+        answers.append(_answer(where, usual))
         competing = some[some["agent"] != "oracle"]
         by_seed = competing.pivot(index="agent", columns="seed", values=f"online/{MAIN_METRIC}").to_numpy(float)
         separated = separated_pairs(by_seed) if by_seed.shape[1] > 1 else float("nan")
         figures = {
             "scatter": offline_online_scatter(some, list(SHOWN_PROTOCOLS), f"online/{MAIN_METRIC}", families),
             "ranking": agreement_ranking(_usual(agreement), MAIN_METRIC),
-            "heatmap": agreement_heatmap(agreement),
+            "heatmap": agreement_heatmap(_without_repeats(agreement, some)),
             "days": engagement_over_days(days, families=families),
         }
         for name, figure in figures.items():
             write_figure(run.path / "figures" / f"{world}-{deployment}-{name}.svg", figure)
         numbers = KeyNumbers(
             (
-                KeyNumber(
-                    f"{best['spearman']:.2f}",
-                    "best Spearman correlation with clicks per slate",
-                    f"{best['protocol']} {best['offline_metric']}, 95% interval "
-                    f"{best['spearman_low']:.2f} to {best['spearman_high']:.2f}",
-                ),
+                _best_number(usual),
                 KeyNumber(
                     f"{predictors['spearman'].median():.2f}",
-                    "median over all offline numbers",
-                    f"from {predictors['spearman'].min():.2f} to {predictors['spearman'].max():.2f}",
+                    "median Spearman correlation",
+                    f"all {len(predictors)} offline numbers, from {predictors['spearman'].min():.2f} to "
+                    f"{predictors['spearman'].max():.2f}",
                 ),
                 KeyNumber(
-                    f"{separated:.0%}",
+                    MISSING if np.isnan(separated) else f"{separated:.0%}",
                     "of agent pairs differ online",
-                    f"at 95%, paired over {some['seed'].nunique()} seeds",
+                    f"at 95%, paired over {some['seed'].nunique()} seeds; 5% would by chance alone",
                 ),
             )
         )
@@ -244,38 +320,38 @@ def _report(
                 f"{where}: which offline number to trust",
                 "Each dot is the Spearman correlation between an offline number and clicks per slate (the metrics that "
                 "people usually quote, under every protocol; the rest is in `correlations.csv`), computed over "
-                "agents within a seed and averaged over seeds; bars are 95% bootstrap intervals over agent families "
-                "and seeds.\n\n" + MULTIPLE_COMPARISONS_NOTE,
-                (numbers, figures["ranking"], figures["scatter"]),
+                "agents within a seed and averaged over seeds: 1 means that the log ranks the agents as the users do, "
+                "0 that it says nothing. Bars are 95% bootstrap intervals over agent families and seeds.\n\n"
+                + MULTIPLE_COMPARISONS_NOTE,
+                (numbers, figures["ranking"], _predictors_table(usual), figures["scatter"]),
             ),
             Section(
                 f"{where}: what the agents earned",
                 "All agents serve the same users with the same luck, under the same rules; the oracle knows each "
                 "user's true utility and is a reference, not a competitor. `regret` is the oracle's expected clicks "
-                "at the same requests minus the agent's.",
+                "at the agent's own requests minus the agent's. It may exceed the difference between their clicks per "
+                "slate, because an item once shown or consumed may not come back: the oracle has less left to show at "
+                "its own requests.",
                 (
                     figures["days"],
-                    Table(
-                        ladder,
-                        "Agents by clicks per slate, with 95% intervals over seeds (Student's t); `above` compares "
-                        "each with popularity on the same users with the same luck, paired over seeds.",
-                    ),
+                    _ladder_table(_ladder(some)),
                 ),
             ),
             Section(
-                f"{where}: every offline number against every online one",
+                f"{where}: other offline and online numbers",
                 "Positive means that the better offline number went with the better online one, also where less is "
-                "better (regret, churn, days until return).",
-                (figures["heatmap"], Table(predictors.head(20), "The twenty numbers that predicted best.")),
+                "better (regret, churn, days until return). Left out are metrics that repeat others here (most slates "
+                "have one click, so recall and precision follow the hit rate); all are in `correlations.csv`.",
+                (figures["heatmap"],),
             ),
         ]
     path = run.path / "report.html"
     write_report(
         path,
         "Which offline number predicts engagement?",
-        f"Agents learned from a log collected by the policy {provenance['config']['logging_policy']}, were scored "
+        f"Agents learned from a log collected by the policy `{provenance['config']['logging_policy']}`, were scored "
         "offline under several protocols, and then served the same simulated users. This report says how well each "
-        "offline number predicted what they earned.",
+        "offline number predicted what they earned.\n\n" + "\n\n".join(answers),
         [*sections, _how_it_was_done()],
         Provenance(
             command=provenance["command"],
@@ -289,6 +365,18 @@ def _report(
     return path
 
 
+def _best_number(usual: pd.DataFrame) -> KeyNumber:
+    if usual.empty:
+        return KeyNumber("none", "best Spearman correlation with clicks per slate", "no number is defined")
+    best = usual.iloc[0]
+    return KeyNumber(
+        f"{best['spearman']:.2f}",
+        "best Spearman correlation with clicks per slate",
+        f"{column_name('offline/' + best['protocol'] + '/' + best['offline_metric'])}, 95% interval "
+        f"{_interval_words(best['spearman_low'], best['spearman_high'])}",
+    )
+
+
 def _how_it_was_done() -> Section:
     return Section(
         "How it was done",
@@ -300,8 +388,13 @@ def _how_it_was_done() -> Section:
         "them drawn uniformly, beside the clicked ones.\n\n"
         "A test request is a logged slate with a click, rebuilt as of its moment and put to the agent under the rules "
         "of production; relevant is what was clicked. Ties count by expectation.\n\n"
+        "A slate is the list of items shown at once; clicks per slate counts its clicks. `frozen` agents serve with "
+        "what they had learned when they were scored, `retrained` ones go on learning. `satisfaction` is the mood of "
+        "all users at the end, those who left included; it, `regret` and true utility are hidden from any real "
+        "platform. A seed is a repetition of everything: its own world, log and training.\n\n"
         "`ceiling` is the Spearman correlation of one seed's online values with the mean of the other seeds: what a "
-        "number could reach that knows how good each agent is in general.",
+        "number could reach that knows how good each agent is in general. It is no bound: an offline number judges the "
+        "very model that a seed deploys, and may pass it.",
     )
 
 
@@ -316,7 +409,7 @@ def _print(scores: pd.DataFrame, correlations: pd.DataFrame) -> None:
                     row["agent"],
                     f"{row[MAIN_METRIC]:.3f}",
                     f"{row['low']:.3f} to {row['high']:.3f}",
-                    f"{row['above popularity']:+.3f}",
+                    "" if row["agent"] == BASELINE else f"{row['above popularity']:+.3f}",
                     f"{row['regret']:.3f}",
                 )
                 for row in ladder.to_dict("records")

@@ -222,6 +222,17 @@ def test_days_name_every_line_apart_from_the_others(daily):
     assert "highest oracle" in figure.alt and "lowest random" in figure.alt
 
 
+def test_intervals_are_drawn_from_three_seeds_on(scores, daily):
+    for draw, frame in (
+        (lambda frame: offline_online_scatter(frame, [NDCG], "clicks_per_slate"), scores),
+        (engagement_over_days, daily),
+    ):
+        three, two = draw(frame), draw(frame[frame["seed"] < 2])
+        assert "95% t intervals" in three.caption and "interval" not in two.caption
+        strokes = [len(re.findall(r" d=\"\s*M", figure.panels[0])) for figure in (three, two)]
+        assert strokes[0] >= strokes[1] + frame["agent"].nunique() - 1
+
+
 def test_days_bear_one_seed_one_agent_one_day(daily):
     one = daily[(daily["seed"] == 0) & (daily["agent"] == "ease") & (daily["day"] == 0)]
     figure = engagement_over_days(one)

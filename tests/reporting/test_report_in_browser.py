@@ -50,6 +50,8 @@ document.querySelector("iframe").onload = event => {{
     figures: [...page.querySelectorAll("figure svg")].map(box),
     drawn: [...page.querySelectorAll("figure svg")].map(svg => svg.getBBox().width),
     boxes: [...page.querySelectorAll(".scroll")].map(box),
+    captions: [...page.querySelectorAll("caption")].map(box),
+    wrap: view.getComputedStyle(page.querySelector("td.number")).whiteSpace,
   }});
 }};
 </script>"""
@@ -99,7 +101,8 @@ def test_figures_are_seen_and_the_page_stays_within_the_screen(report, width, tm
     assert len(seen["figures"]) == 6
     for figure, drawn in zip(seen["figures"], seen["drawn"], strict=True):
         assert figure["width"] > 150 and figure["height"] > 80 and drawn > 100
-    for box in seen["boxes"]:
+    assert len(seen["captions"]) > 1 and seen["wrap"] == "nowrap"
+    for box in seen["boxes"] + seen["captions"]:
         assert 0 <= box["left"] < box["right"] <= width
 
 

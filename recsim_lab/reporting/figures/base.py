@@ -19,6 +19,8 @@ FONT_SIZE = 9.0
 SMALL = 8.0
 SETTING = ("world", "logging_policy", "deployment", "num_retrainings")
 LEVEL = 0.95
+# Of two seeds, Student's interval is 13 times the distance of either from the mean: it would bury the figure.
+MIN_SEEDS_FOR_INTERVAL = 3
 
 _STYLE = {
     "axes.edgecolor": RULE.light,
@@ -84,11 +86,11 @@ def require_one_setting(frame: pandas.DataFrame, name: str) -> None:
 def means_with_intervals(frame: pandas.DataFrame, by: Sequence[str], column: str) -> pandas.DataFrame:
     """Per group the column's `mean` and `half`, half the width of its 95% Student t interval over the rows.
 
-    Missing values are left out; a group with fewer than two values has a missing half.
+    Missing values are left out; a group with fewer than `MIN_SEEDS_FOR_INTERVAL` values has a missing half.
     """
     groups = frame.groupby(list(by), sort=True)[column]
     summary = groups.agg(["mean", "std", "count"])
-    quantile = student.ppf((1 + LEVEL) / 2, (summary["count"] - 1).where(summary["count"] > 1))
+    quantile = student.ppf((1 + LEVEL) / 2, (summary["count"] - 1).where(summary["count"] >= MIN_SEEDS_FOR_INTERVAL))
     summary["half"] = quantile * summary["std"] / summary["count"] ** 0.5
     return summary[["mean", "half"]].reset_index()
 

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from recsim_lab.reporting.blocks import Figure
 from recsim_lab.reporting.figures.base import (
+    MIN_SEEDS_FOR_INTERVAL,
     PHONE_WIDTH,
     SMALL,
     counted,
@@ -33,7 +34,7 @@ _DASHES = ((), (4, 1.5), (1.2, 1.2), (5, 1.5, 1.2, 1.5), (8, 2), (3, 1, 1, 1, 1,
 def engagement_over_days(
     daily: pandas.DataFrame, metric: str = "clicks_per_slate", families: Sequence[str] | None = None
 ) -> Figure:
-    """The metric's mean over seeds on each day, with bands of 95% t intervals where there are several seeds.
+    """The metric's mean over seeds on each day, with bands of 95% t intervals from three seeds on.
 
     `daily` has columns `agent`, `family`, `seed`, `day` and the metric, for one world, logging policy and
     deployment. `families` fixes the colours: pass the same list to all figures of a report.
@@ -86,7 +87,7 @@ def engagement_over_days(
         )
         axes.set_xlim(means["day"].min(), max(means["day"].max(), means["day"].min() + 1))
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))
-        axes.set_xlabel("day")
+        axes.set_xlabel("simulated day")
         axes.set_ylabel(metric_name(metric))
         last = means.sort_values("day", kind="stable").groupby("agent", sort=False).last()
         _label_ends(canvas, axes, agents.assign(end=last.loc[agents["agent"], "mean"].to_numpy()))
@@ -96,7 +97,7 @@ def engagement_over_days(
     caption = (
         f"{metric_name(metric).capitalize()} on each day after deployment ({setting_words(daily)}): mean over "
         f"{counted(num_seeds, 'seed')}"
-        + (" with 95% t intervals. " if num_seeds > 1 else ". ")
+        + (" with 95% t intervals. " if num_seeds >= MIN_SEEDS_FOR_INTERVAL else ". ")
         + "Colours are families; dashes tell their members apart."
     )
     ends = last.sort_values("mean", ascending=False, kind="stable")

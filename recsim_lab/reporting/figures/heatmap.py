@@ -29,7 +29,7 @@ NEUTRAL = {"spearman": 0.0, "kendall": 0.0, "pearson": 0.0, "pairwise_accuracy":
 REACH = {"spearman": 1.0, "kendall": 1.0, "pearson": 1.0, "pairwise_accuracy": 0.5}
 
 # Room in figure units: for a row, a column, the names on the left, the slanted names on top and right.
-_ROW, _COLUMN, _LEFT, _TOP, _RIGHT = 15.0, 29.0, 59.0, 84.0, 38.0
+_ROW, _COLUMN, _LEFT, _TOP, _RIGHT = 15.0, 26.0, 59.0, 84.0, 38.0
 
 
 def agreement_heatmap(correlations: pandas.DataFrame, statistic: str = "spearman") -> Figure:

@@ -28,7 +28,7 @@ def agreement_ranking(
     """The `num_rows` offline numbers that agree most with one online metric, the best on top.
 
     A hollow dot has an interval that includes the statistic's neutral value. The dashed line is the
-    ceiling: the rank correlation that a perfect offline number could reach given the noise between seeds
+    ceiling: the rank correlation of one seed's online values with the other seeds' mean, no bound
     (drawn for `spearman`, the statistic it is measured in).
     """
     if statistic not in NEUTRAL:
@@ -117,7 +117,7 @@ def agreement_ranking(
         "The first of many candidates flatters itself: read the interval."
     )
     if np.isfinite(ceiling):
-        caption += " Dashed: what a perfect offline number could reach, given the noise online."
+        caption += " Dashed: what a number would reach that knows how good each agent is in general; no bound."
     alt = f"Dot plot of {len(shown)} offline numbers."
     if len(shown):
         alt += f" Best: {names[0]} with {signed(float(shown[statistic].iloc[0]))}."

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure as Canvas
 from recsim_lab.evaluation.agreement import ORACLE
 from recsim_lab.reporting.blocks import Figure
 from recsim_lab.reporting.figures.base import (
+    MIN_SEEDS_FOR_INTERVAL,
     SMALL,
     counted,
     drawing,
@@ -43,7 +44,8 @@ def offline_online_scatter(
     online: str,
     families: Sequence[str] | None = None,
 ) -> Figure:
-    """One panel per offline column: a point per agent at its means over seeds, with 95% t intervals.
+    """One panel per offline column: a point per agent at its means over seeds, with 95% t intervals
+    from three seeds on.
 
     `scores` has columns `agent`, `family`, `seed`, the offline columns (`offline/<protocol>/<metric>`) and
     `online/<online>`, for one world, logging policy and deployment. Each title gives the rank correlation
@@ -86,7 +88,9 @@ def offline_online_scatter(
     num_agents, num_seeds = agents["agent"].nunique(), agents["seed"].nunique()
     caption = (
         f"Offline score against {metric_name(online)} online ({setting_words(scores)}). One point per agent at "
-        f"its mean over {counted(num_seeds, 'seed')}; lines are 95% t intervals, colours are families. "
+        f"its mean over {counted(num_seeds, 'seed')}; "
+        + ("lines are 95% t intervals, " if num_seeds >= MIN_SEEDS_FOR_INTERVAL else "")
+        + "colours are families. "
         "Up and right is better on every panel. Spearman is computed within each seed and averaged."
     )
     alt = f"Scatter plots of {counted(num_agents, 'agent')}. " + "; ".join(findings) + "."
