@@ -1,0 +1,67 @@
+"""The tables behind a report of offline against online: who earned what, and which numbers predicted it."""
+
+import numpy as np
+import pandas as pd
+
+from recsim_lab.evaluation.statistics import mean_interval, paired_interval
+
+MAIN_METRIC = "clicks_per_slate"
+"""The online metric that the report is about."""
+BASELINE = "popularity"
+"""The agent that all others are compared with, where it took part."""
+HEATMAP_METRICS = ("hr", "ndcg", "mrr", "auc")
+
+
+def arms_of(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """The worlds and deployments of a table, in its order."""
+    return list(dict.fromkeys(zip(table["world"], table["deployment"], strict=True)))
+
+
+def arm_of(table: pd.DataFrame, world: str, deployment: str) -> pd.DataFrame:
+    return table[(table["world"] == world) & (table["deployment"] == deployment)]
+
+
+def ladder_of(scores: pd.DataFrame) -> pd.DataFrame:
+    """Each agent's engagement with its 95% interval over seeds, and by how much it beats popularity on the same users
+    with the same luck (paired over seeds); best first."""
+    by_seed = scores.pivot(index="agent", columns="seed", values=f"online/{MAIN_METRIC}")
+    rows = []
+    for agent, group in scores.groupby("agent"):
+        interval = mean_interval(group[f"online/{MAIN_METRIC}"].to_numpy(float))
+        others = {name: group[f"online/{name}"].mean() for name in ("satisfaction", "regret")}
+        rows.append(
+            {"agent": agent, MAIN_METRIC: interval.estimate, "low": interval.low, "high": interval.high}
+            | _lead(by_seed, str(agent))
+            | others
+        )
+    return pd.DataFrame(rows).sort_values(MAIN_METRIC, ascending=False, ignore_index=True)
+
+
+def _lead(by_seed: pd.DataFrame, agent: str) -> dict[str, float]:
+    if BASELINE not in by_seed.index or agent == BASELINE:
+        return dict.fromkeys(("above popularity", "above_low", "above_high"), float("nan"))
+    lead = paired_interval(by_seed.loc[agent].to_numpy(float), by_seed.loc[BASELINE].to_numpy(float))
+    return {"above popularity": lead.estimate, "above_low": lead.low, "above_high": lead.high}
+
+
+def predictors_of(correlations: pd.DataFrame) -> pd.DataFrame:
+    """How well each offline number predicted clicks per slate, best first; equal ones as the figure orders them."""
+    some = correlations[correlations["online_metric"] == MAIN_METRIC]
+    columns = ["protocol", "offline_metric", "spearman", "spearman_low", "spearman_high"]
+    columns += ["kendall", "pairwise_accuracy", "top1_regret", "ceiling"]
+    some = some.sort_values(["protocol", "offline_metric"]).dropna(subset="spearman")
+    return some.sort_values("spearman", ascending=False, kind="stable", ignore_index=True)[columns]
+
+
+def without_repeats(correlations: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """One metric of each kind at every cut-off; without the reward where it is the clicks."""
+    kinds = correlations["offline_metric"].str.partition("@")[0]
+    some = correlations[kinds.isin(HEATMAP_METRICS)]
+    reward, clicks = (scores[f"online/{name}"].to_numpy(float) for name in ("reward_per_slate", MAIN_METRIC))
+    return some[some["online_metric"] != "reward_per_slate"] if np.allclose(reward, clicks, equal_nan=True) else some
+
+
+def usual_metrics(correlations: pd.DataFrame) -> pd.DataFrame:
+    """The metrics that people usually quote, under every protocol; most slates have one click, so recall and
+    precision tell the same as the hit rate."""
+    return correlations[correlations["offline_metric"].isin(("hr@10", "ndcg@10", "mrr@10", "auc"))]

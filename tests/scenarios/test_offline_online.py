@@ -1,0 +1,68 @@
+"""The main job from the command line: tables of the promised columns, a report, and a second run that only reads."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STATISTICS = ("spearman", "kendall", "pearson", "pairwise_accuracy", "top1_regret")
+OPTIONS = (
+    "--worlds movielens --agents random popularity ease item-knn --seeds 1 --log-days 6 --test-days 2 --online-days 1"
+)
+
+
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "scenarios.offline_online", *options]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+    folder = tmp_path_factory.mktemp("study")
+    return folder, run(folder, *OPTIONS.split(), "--num-workers", "1", "--retrain-every", "1")
+
+
+def test_tables_and_report_are_there(finished):
+    folder, done = finished
+    assert done.returncode == 0, done.stderr
+    results = folder / "runs" / "offline_online" / "demo"
+    correlations, scores = pd.read_csv(results / "correlations.csv"), pd.read_csv(results / "scores.csv")
+    expected = [
+        "world",
+        "logging_policy",
+        "deployment",
+        "num_retrainings",
+        "protocol",
+        "offline_metric",
+        "online_metric",
+    ]
+    expected += [name + end for name in STATISTICS for end in ("", "_low", "_high")]
+    assert list(correlations.columns) == [*expected, "ceiling", "num_agents", "num_seeds"]
+    arms = scores[["world", "logging_policy", "agent", "seed", "deployment", "num_retrainings"]]
+    assert not arms.duplicated().any()
+    assert len(arms) == 2 * 4 + 1  # each agent frozen and retrained, and the oracle
+    assert {"offline/temporal-full/ndcg@10", "offline/random-sampled100/auc", "online/regret"} <= set(scores.columns)
+    pd.testing.assert_frame_equal(pd.read_parquet(results / "scores.parquet"), scores)
+    page = (results / "report.html").read_text()
+    assert page.count("<svg") >= 8 and "nan" not in page.replace("nance", "")
+    assert str(Path("runs/offline_online/demo/report.html")) in done.stdout
+    config = json.loads((results / "config.json").read_text())
+    assert config["config"]["log_days"] == 6 and {"versions", "commit", "command"} <= set(config)
+
+
+def test_a_second_run_goes_on_from_the_first(finished):
+    folder, _ = finished
+    results = folder / "runs" / "offline_online" / "demo"
+    before = {path.name: path.read_bytes() for path in results.glob("*.csv")}
+    units = {path: path.stat().st_mtime_ns for path in (results / "units").rglob("*.json")}
+    assert run(folder, *OPTIONS.split(), "--num-workers", "1", "--retrain-every", "1").returncode == 0
+    assert {path.name: path.read_bytes() for path in results.glob("*.csv")} == before
+    assert {path: path.stat().st_mtime_ns for path in (results / "units").rglob("*.json")} == units
+    other = run(folder, *OPTIONS.split(), "--retrain-every", "2")
+    assert other.returncode != 0 and "retrain_every" in other.stderr and "--name" in other.stderr
