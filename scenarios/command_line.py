@@ -3,13 +3,18 @@
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.table import Table as RichTable
 from rich.text import Text
+
+from recsim_lab.evaluation.run_folder import RunFolder
 
 Config = TypeVar("Config")
 console = Console()
@@ -19,10 +24,34 @@ def parse(profiles: Mapping[str, Config], description: str) -> Config:
     """The config of `python -m scenarios.<name> [profile] [--option value ...]`; the first profile is the default."""
     arguments = sys.argv[1:]
     default = next(iter(profiles))
-    if not arguments or (arguments[0] not in profiles and arguments[0] not in ("-h", "--help")):
-        arguments = [default, *arguments]
-    kinds = tyro.extras.subcommand_type_from_defaults(dict(profiles))
-    return tyro.cli(kinds, args=arguments, description=description)
+    profile = arguments.pop(0) if arguments and arguments[0] in profiles else default
+    others = ", ".join(f"`{name}`" for name in profiles if name != profile)
+    description += f" Options replace the values of the profile `{profile}`"
+    description += f"; name another first to start from its values: {others}." if others else "."
+    program = f"python -m {getattr(sys.modules['__main__'].__spec__, 'name', 'scenarios')}"
+    config = profiles[profile]
+    return tyro.cli(type(config), default=config, prog=program, args=arguments, description=description)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Say what is wrong with the input in one line, and stop."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        console.print(f"[bold red]error:[/bold red] {escape(str(error))}", soft_wrap=True)
+        raise SystemExit(2) from None
+
+
+def run_folder(scenario: str, name: str) -> RunFolder:
+    """The folder of a run.
+
+    Raises:
+        ValueError: if the name is not one of a folder.
+    """
+    if not name or Path(name).name != name:
+        raise ValueError(f"name must be a folder's name without separators, got {name!r}")
+    return RunFolder(Path("runs") / scenario / name)
 
 
 class Counter:
@@ -40,14 +69,15 @@ class Counter:
 def counting(title: str) -> Iterator[Counter]:
     """A live line with a bar, the count, the time passed and the time left."""
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[last]}", style="dim"),
+        # Of all columns this one gives way in a narrow terminal.
+        TextColumn("{task.fields[last]}", style="dim", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, expand=True) as progress:
         yield Counter(progress, title)
 
 

@@ -14,16 +14,13 @@ that agree with the online ones to very different degrees. Results lie in `runs/
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
 from recsim_lab.evaluation.agreement import agreement_table
-from recsim_lab.evaluation.run_folder import RunFolder
-from recsim_lab.evaluation.study import Plan, run_study
-from recsim_lab.reporting.offline_online import write_offline_online_report
+from recsim_lab.evaluation.study import Plan, check_plan, run_study
+from recsim_lab.reporting.offline_online import answer_of, interval_words, write_offline_online_report
 from recsim_lab.reporting.offline_online_tables import (
-    BASELINE,
     MAIN_METRIC,
     arm_of,
     arms_of,
@@ -31,7 +28,7 @@ from recsim_lab.reporting.offline_online_tables import (
     predictors_of,
     usual_metrics,
 )
-from scenarios.command_line import console, counting, parse, show_table
+from scenarios.command_line import console, counting, parse, plain_errors, run_folder, show_table
 from scenarios.factories import FACTORIES
 
 DEMO_AGENTS = (
@@ -104,19 +101,21 @@ PROFILES = {
 
 def main() -> None:
     config = parse(PROFILES, "Which offline metric predicts online engagement?")
-    run = RunFolder(Path("runs") / "offline_online" / config.name)
-    provenance = run.begin(config)
-    plan = Plan(
-        worlds=config.worlds,
-        agents=config.agents,
-        seeds=tuple(range(config.seeds)),
-        logging_policy=config.logging_policy,
-        log_days=config.log_days,
-        test_days=config.test_days,
-        online_days=config.online_days,
-        retrain_every=config.retrain_every,
-        max_requests=config.max_requests,
-    )
+    with plain_errors():
+        plan = Plan(
+            worlds=config.worlds,
+            agents=config.agents,
+            seeds=tuple(range(config.seeds)),
+            logging_policy=config.logging_policy,
+            log_days=config.log_days,
+            test_days=config.test_days,
+            online_days=config.online_days,
+            retrain_every=config.retrain_every,
+            max_requests=config.max_requests,
+        )
+        check_plan(plan, FACTORIES)
+        run = run_folder("offline_online", config.name)
+        provenance = run.begin(config)
     with counting("Logs, training, deployment") as count:
         scores, daily = run_study(
             plan,
@@ -144,27 +143,30 @@ def _print(scores: pd.DataFrame, correlations: pd.DataFrame) -> None:
                 (
                     row["agent"],
                     f"{row[MAIN_METRIC]:.3f}",
-                    f"{row['low']:.3f} to {row['high']:.3f}",
-                    "" if row["agent"] == BASELINE else f"{row['above popularity']:+.3f}",
+                    interval_words(row["low"], row["high"], ".3f"),
+                    "" if pd.isna(row["above popularity"]) else f"{row['above popularity']:+.3f}",
                     f"{row['regret']:.3f}",
                 )
                 for row in ladder.to_dict("records")
             ],
         )
+        predictors = predictors_of(usual_metrics(arm_of(correlations, world, deployment)))
+        ends = predictors if len(predictors) <= 8 else pd.concat([predictors.head(5), predictors.tail(3)])
         show_table(
-            f"{world}, {deployment}: offline numbers by Spearman correlation with clicks per slate",
+            f"{world}, {deployment}: best and worst of {len(predictors)} offline numbers, for clicks per slate",
             ("offline number", "Spearman", "95% interval", "pairs right", "top-1 regret"),
             [
                 (
                     f"{row.protocol} {row.offline_metric}",
                     f"{row.spearman:.2f}",
-                    f"{row.spearman_low:.2f} to {row.spearman_high:.2f}",
+                    interval_words(row.spearman_low, row.spearman_high),
                     f"{row.pairwise_accuracy:.0%}",
                     f"{row.top1_regret:.1%}",
                 )
-                for row in predictors_of(usual_metrics(arm_of(correlations, world, deployment))).itertuples()
+                for row in ends.itertuples()
             ],
         )
+        console.print(answer_of(f"{world}, {deployment}", predictors) + "\n")
 
 
 if __name__ == "__main__":

@@ -16,10 +16,9 @@ import numpy as np
 import pandas as pd
 
 from recsim_lab.evaluation.oracle import REFERENCES
-from recsim_lab.evaluation.run_folder import RunFolder
-from recsim_lab.evaluation.study import Plan, run_study
+from recsim_lab.evaluation.study import Plan, check_plan, run_study
 from recsim_lab.evaluation.world_card import Requirement, world_card
-from scenarios.command_line import console, counting, parse, show_table
+from scenarios.command_line import console, counting, parse, plain_errors, run_folder, show_table
 from scenarios.factories import FACTORIES
 from scenarios.offline_online import DEMO_AGENTS
 
@@ -42,14 +41,16 @@ class Config:
 
 def main() -> None:
     config = parse({"standard": Config()}, "Is a world worth a study?")
-    run = RunFolder(Path("runs") / "world_card" / config.name)
-    run.begin(config)
     seeds = tuple(range(config.seeds))
     ladder = Plan((config.world,), config.agents, seeds, references=REFERENCES, max_requests=100, probe_share=0.02)
     loop = Plan(
         (config.world,), ("mf",), seeds, log_days=10, test_days=1, online_days=50, retrain_every=1, references=(),
         max_requests=100, probe_share=0.0,
     )  # fmt: skip
+    with plain_errors():
+        check_plan(ladder, FACTORIES)
+        run = run_folder("world_card", config.name)
+        run.begin(config)
     with counting("Ladder and agents") as count:
         scores, _ = run_study(
             ladder, FACTORIES, run.path / "ladder", config.num_workers, lambda u, i, n: count(f"{u.agent}", i, n)

@@ -114,7 +114,7 @@ class Unit:
 
 
 Progress = Callable[[Unit, int, int], None]
-"""Called after each unit with the number of units done and of all."""
+"""Called with the last unit, the number of units done and of all: for those found done, then after each."""
 
 
 def run_study(
@@ -128,9 +128,7 @@ def run_study(
     Raises:
         ValueError: if the folder holds a study of another plan, or an agent can't be made (before anything is run).
     """
-    for spec in (*plan.agents, plan.logging_policy):
-        factories.family(spec)
-        factories.agent(spec, plan.seeds[0])
+    check_plan(plan, factories)
     _claim(folder, plan)
     logs = [Unit(world, seed, None) for world in plan.worlds for seed in plan.seeds]
     units = [Unit(unit.world, unit.seed, agent) for unit in logs for agent in (*plan.agents, *plan.references)]
@@ -138,11 +136,22 @@ def run_study(
     for stage in (logs, units):
         missing = [unit for unit in stage if not (folder / "units" / unit.file_name).exists()]
         done += len(stage) - len(missing)
+        if progress is not None and len(missing) < len(stage):
+            progress(stage[-1], done, len(logs) + len(units))
         for unit in _finished(missing, plan, factories, folder, num_workers):
             done += 1
             if progress is not None:
                 progress(unit, done, len(logs) + len(units))
     return _collect(units, folder, plan.logging_policy)
+
+
+def check_plan(plan: Plan, factories: Factories) -> None:
+    """Raise the ValueError of the first agent or world that can't be made, before anything is run or written."""
+    for spec in (*plan.agents, plan.logging_policy):
+        factories.family(spec)
+        factories.agent(spec, plan.seeds[0])
+    for world in plan.worlds:
+        factories.world(world, plan.seeds[0])
 
 
 def _claim(folder: Path, plan: Plan) -> None:

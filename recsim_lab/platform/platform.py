@@ -91,22 +91,29 @@ class Platform:
         num_slots: int | None = None,
         history: int = HISTORY,
         max_batch: int = 2048,
-        folder: Path | None = None,
+        folder: Path | str | None = None,
         probe: Probe | None = None,
     ) -> None:
+        if not isinstance(policy, Policy):
+            raise ValueError(f"policy must be a Policy, got {policy!r}")
         if max_batch < 1:
             raise ValueError(f"max_batch must be at least 1, got {max_batch}")
         self.world, self.seed, self.retraining = world, seed, retraining
-        self.max_batch, self.folder, self.probe = max_batch, folder, probe
+        self.max_batch, self.folder, self.probe = max_batch, None if folder is None else Path(folder), probe
         sessions = population_sessions(world, seed, num_slots, history)
+        num_old = int((self.features.release <= 0).sum())
+        if num_old < sessions.num_slots:
+            raise ValueError(
+                f"num_slots must be at most the items on offer on day 0, got {sessions.num_slots} of {num_old}"
+            )
         due = sessions.first_visit(np.arange(len(sessions)))
         self.service = Service(sessions, due, policy, _learner(policy, retraining))
         self._day_begun: int | None = None
-        if folder is not None:
+        if self.folder is not None:
             from recsim_lab.platform.checkpoint import identity_of, restore
 
             self._identity = identity_of(self.service, retraining)
-            restore(folder, self.service, self._identity)
+            restore(self.folder, self.service, self._identity)
 
     @property
     def features(self):  # type: ignore[no-untyped-def]
@@ -150,11 +157,12 @@ class Platform:
         called with the number of days done after each.
 
         Raises:
+            ValueError: if more days than that have been served already.
             RuntimeError: if an error has stopped an earlier call inside a day: what is left of that day can't be
                 served any more.
         """
-        if days < 0:
-            raise ValueError(f"days must be at least 0, got {days}")
+        if days < self.service.day:
+            raise ValueError(f"days counts from day 0 and must be at least the {self.service.day} served, got {days}")
         first = len(self.service.log)
         while self.service.day < days:
             self._one_day()

@@ -58,7 +58,7 @@ def write_offline_online_report(
         some, agreement, days = (arm_of(table, world, deployment) for table in (scores, correlations, daily))
         where = f"World {world}" if deployment == "frozen" else f"World {world}, {deployment}"
         predictors, usual = predictors_of(agreement), predictors_of(usual_metrics(agreement))
-        answers.append(_answer(where, usual))
+        answers.append(answer_of(where, usual))
         competing = some[some["agent"] != "oracle"]
         by_seed = competing.pivot(index="agent", columns="seed", values=f"online/{MAIN_METRIC}").to_numpy(float)
         separated = separated_pairs(by_seed) if by_seed.shape[1] > 1 else float("nan")
@@ -144,7 +144,7 @@ def _best_number(usual: pd.DataFrame) -> KeyNumber:
         f"{best['spearman']:.2f}",
         "best Spearman correlation with clicks per slate",
         f"{column_name('offline/' + best['protocol'] + '/' + best['offline_metric'])}, 95% interval "
-        f"{_interval_words(best['spearman_low'], best['spearman_high'])}",
+        f"{interval_words(best['spearman_low'], best['spearman_high'])}",
     )
 
 
@@ -169,7 +169,7 @@ def _how_it_was_done() -> Section:
     )
 
 
-def _interval_words(low: float, high: float, form: str = ".2f") -> str:
+def interval_words(low: float, high: float, form: str = ".2f") -> str:
     """The ends in words that no line break parts."""
     words = f"{low:{form}} to {high:{form}}".replace("-", "\N{MINUS SIGN}").replace(" ", "\N{NO-BREAK SPACE}")
     return MISSING if np.isnan(low) else words
@@ -181,9 +181,9 @@ def _ladder_table(ladder: pd.DataFrame) -> Table:
         {
             "agent": ladder["agent"],
             "clicks per slate": ladder[MAIN_METRIC],
-            "95% interval": [_interval_words(*ends, ".3f") for ends in zip(ladder["low"], ladder["high"], strict=True)],
+            "95% interval": [interval_words(*ends, ".3f") for ends in zip(ladder["low"], ladder["high"], strict=True)],
             f"above {BASELINE}": ladder["above popularity"],
-            "95% interval, paired": [_interval_words(*ends, "+.3f") for ends in leads],
+            "95% interval, paired": [interval_words(*ends, "+.3f") for ends in leads],
             "satisfaction": ladder["satisfaction"],
             "regret": ladder["regret"],
         }
@@ -204,7 +204,7 @@ def _predictors_table(predictors: pd.DataFrame) -> Table:
         {
             "offline number": [column_name(f"offline/{protocol}/{metric}") for protocol, metric in names],
             "Spearman": predictors["spearman"],
-            "95% interval": [_interval_words(low, high) for low, high in ends],
+            "95% interval": [interval_words(low, high) for low, high in ends],
             "Kendall": predictors["kendall"],
             "pairs right": predictors["pairwise_accuracy"],
             "top-1 regret": predictors["top1_regret"],
@@ -219,16 +219,19 @@ def _predictors_table(predictors: pd.DataFrame) -> Table:
     )
 
 
-def _answer(where: str, predictors: pd.DataFrame) -> str:
+def answer_of(where: str, predictors: pd.DataFrame) -> str:
     """What the study found, in two sentences that claim no more than the intervals allow."""
     if predictors.empty:
         return f"{where}: no offline number could be compared."
     best = predictors.iloc[0]
     sure = int((predictors["spearman_low"] > 0).sum())
+    interval = "too few agents or seeds for an interval"
+    if not np.isnan(best["spearman_low"]):
+        interval = f"95% interval {interval_words(best['spearman_low'], best['spearman_high'])}"
     return (
         f"{where}: {column_name('offline/' + best['protocol'] + '/' + best['offline_metric'])} agreed best with "
-        f"{metric_name(MAIN_METRIC)} (Spearman {best['spearman']:.2f}, 95% interval "
-        f"{_interval_words(best['spearman_low'], best['spearman_high'])}); it put {best['pairwise_accuracy']:.0%} of "
-        f"the pairs of agents in the right order, and deploying its winner lost {best['top1_regret']:.1%} of the best "
-        f"agent's clicks. Of the {len(predictors)} usual numbers, {sure} agree by more than chance, each taken alone."
+        f"{metric_name(MAIN_METRIC)} (Spearman {best['spearman']:.2f}, {interval}); it put "
+        f"{best['pairwise_accuracy']:.0%} of the pairs of agents in the right order, and deploying its winner lost "
+        f"{best['top1_regret']:.1%} of the best agent's clicks. Of the {len(predictors)} usual numbers, {sure} agree "
+        "by more than chance, each taken alone."
     )

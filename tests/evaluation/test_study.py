@@ -125,9 +125,9 @@ def test_the_oracle_earns_most_and_regrets_nothing(tables: tuple[pd.DataFrame, p
 
 
 def test_a_finished_study_is_read_back(tables: tuple[pd.DataFrame, pd.DataFrame], folder: Path) -> None:
-    done: list[Unit] = []
-    again = run_study(PLAN, FACTORIES, folder, progress=lambda unit, *_: done.append(unit))
-    assert done == []
+    done: list[int] = []
+    again = run_study(PLAN, FACTORIES, folder, progress=lambda unit, now, _: done.append(now))
+    assert done == [2, 8]  # the logs and the rest are found done, and nothing is done again
     _assert_same(tables, again)
 
 
@@ -137,7 +137,8 @@ def test_missing_units_are_done_again(tables: tuple[pd.DataFrame, pd.DataFrame],
         (folder / "units" / unit.file_name).unlink()
     done: list[tuple[Unit, int, int]] = []
     again = run_study(PLAN, FACTORIES, folder, progress=lambda *now: done.append(now))
-    assert done == [(missing[0], 7, 8), (missing[1], 8, 8)]
+    assert [now[1:] for now in done] == [(2, 8), (6, 8), (7, 8), (8, 8)]
+    assert [now[0] for now in done[2:]] == missing
     _assert_same(tables, again)
 
 

@@ -329,9 +329,13 @@ def test_a_platform_that_stopped_inside_a_day_does_not_go_on(
 
 
 def test_days_are_not_negative(world: World) -> None:
-    with pytest.raises(ValueError, match="days must be at least 0, got -1"):
+    with pytest.raises(ValueError, match="days counts from day 0 and must be at least the 0 served, got -1"):
         Platform(world, Random()).run(-1)
-    assert len(Platform(world, Random()).run(0)) == 0
+    platform = Platform(world, Random())
+    assert len(platform.run(0)) == 0
+    platform.run(2)
+    with pytest.raises(ValueError, match="must be at least the 2 served, got 1"):
+        platform.fork(Random()).run(1)
 
 
 @pytest.mark.parametrize(("num_users", "num_items", "num_slots"), [(1, 1, 1), (1, 6, 6), (30, 6, 6), (30, 1, 1)])
@@ -345,5 +349,5 @@ def test_the_smallest_worlds(num_users: int, num_items: int, num_slots: int) -> 
 
 def test_a_slate_longer_than_what_is_on_offer(world: World) -> None:
     # 120 items in the catalogue, 80 of them released on day 0.
-    with pytest.raises(ValueError, match="asked for 100, a request has 80 of 120"):
+    with pytest.raises(ValueError, match="num_slots must be at most the items on offer on day 0, got 100 of 80"):
         Platform(world, Random(), num_slots=100).run(1)

@@ -65,4 +65,20 @@ def test_a_second_run_goes_on_from_the_first(finished):
     assert {path.name: path.read_bytes() for path in results.glob("*.csv")} == before
     assert {path: path.stat().st_mtime_ns for path in (results / "units").rglob("*.json")} == units
     other = run(folder, *OPTIONS.split(), "--retrain-every", "2")
-    assert other.returncode != 0 and "retrain_every" in other.stderr and "--name" in other.stderr
+    assert other.returncode == 2 and "retrain_every" in other.stdout and "--name" in other.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--worlds nope", "error: unknown preset 'nope'; there are everyday"),
+        ("--agents nope", "error: agent must be one of random"),
+        ("--agents mf:dim=x", "error: dim must be"),
+        ("--test-days 9 --log-days 5", "error: test_days must be"),
+        ("--name ../elsewhere", "error: name must be a folder's name"),
+    ],
+)
+def test_a_mistake_is_named_before_anything_is_written(tmp_path, options, message):
+    done = run(tmp_path, *options.split())
+    assert done.returncode == 2 and message in done.stdout and "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists()

@@ -97,7 +97,8 @@ def agreement_ranking(
             )
         axes.set_yticks(range(len(shown)), names)
         axes.set_ylim(max(len(shown), 1) - 0.4, -0.6)
-        low_end = min([float(shown[bounds[0]].min()), NEUTRAL[statistic]]) if len(shown) else -1.0
+        # Few agents leave dots without intervals; then the dots alone say how far the axis reaches.
+        low_end = np.nanmin([*shown[bounds[0]], *shown[statistic], NEUTRAL[statistic]]) if len(shown) else -1.0
         axes.set_xlim(max(low_end - 0.05, 2 * NEUTRAL[statistic] - 1), 1.02)
         axes.tick_params(axis="y", length=0, pad=1, labelcolor=INK.light)
         axes.spines["left"].set_visible(False)
@@ -112,6 +113,7 @@ def agreement_ranking(
         f"{counted(int(first['num_agents']), 'agent')}, {counted(int(first['num_seeds']), 'seed')}): "
         f"the best {len(shown)} of {len(rows)}"
         + (f", of which {undefined} have no defined value" if undefined else "")
+        + (". Too few agent families for intervals" if len(shown) and shown[bounds[0]].isna().all() else "")
         + ". Lines are 95% bootstrap intervals; a hollow dot's interval includes "
         f"{NEUTRAL[statistic]:g}; colours are protocols. "
         "The first of many candidates flatters itself: read the interval."

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+from numbers import Integral
 from typing import Any
 
 from recsim_lab.simulation.world import World
@@ -31,4 +32,9 @@ def make_world(name: str, **parameters: Any) -> World:
     accepted = inspect.signature(function).parameters
     if unknown := sorted(set(parameters) - set(accepted)):
         raise ValueError(f"preset {name!r} has no parameter {unknown[0]!r}; there are {', '.join(accepted)}")
+    for parameter, value in parameters.items():
+        if accepted[parameter].annotation is int and (isinstance(value, bool) or not isinstance(value, Integral)):
+            raise ValueError(f"{parameter} of preset {name!r} must be a whole number, got {value!r}")
+    if parameters.get("seed", 0) < 0:
+        raise ValueError(f"seed of preset {name!r} must be at least 0, got {parameters['seed']}")
     return function(**parameters)
