@@ -4,7 +4,7 @@ A world calibrated from real ratings (or any preset) serves random slates for so
 are scored offline under several protocols, and then each serves the same users with the same luck. The report says
 how well every offline number predicted every online one.
 
-    python -m scenarios.offline_online              the bundled MovieLens sample, 3 seeds: about 3 minutes on 2 cores
+    python -m scenarios.offline_online              the bundled MovieLens sample, 3 seeds: about 2 minutes on 2 cores
     python -m scenarios.offline_online standard     `everyday` and `movielens`, 20 agents, 10 seeds: some hours
 
 Expect: factor models and neighbours with enough data above popularity, the oracle far above all, and offline numbers

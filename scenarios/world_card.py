@@ -4,7 +4,7 @@
 
 Oracles that know only part of the truth show what each component of utility is worth in clicks; agents show whether
 models of different kinds differ; a loop of 50 days shows how many users leave. A row that misses its bound is
-marked. The defaults of `everyday` were chosen by this card; the agreement of offline with online was not looked at.
+marked. The defaults of `everyday` were chosen by this card; the agreement of offline with online had no part in it.
 Results lie in `runs/world_card/<name>/card.csv`.
 """
 
