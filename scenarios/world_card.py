@@ -1,6 +1,6 @@
 """Is a world worth a study? Its oracle ladder, and whether models, users and logs leave room for an answer.
 
-    python -m scenarios.world_card                    `everyday`, 5 seeds: about 15 minutes on 2 cores
+    python -m scenarios.world_card                    `everyday`, 5 seeds: about 10 minutes on 2 cores
 
 Oracles that know only part of the truth show what each component of utility is worth in clicks; agents show whether
 models of different kinds differ; a loop of 50 days shows how many users leave. A row that misses its bound is
