@@ -89,7 +89,7 @@ def test_the_world_looks_like_its_sample(sample):
 
 
 @pytest.mark.slow
-def test_held_out_auc_on_movielens_1m(capsys):
+def test_held_out_auc_on_movielens_1m(record_property):
     path = dataset_path("ml-1m/ml-1m.zip")
     if path is None:
         pytest.skip("RECSIM_DATA names no folder with ml-1m/ml-1m.zip")
@@ -114,13 +114,13 @@ def test_held_out_auc_on_movielens_1m(capsys):
     factors = fit_factors(train, best).predict(user, item)
     rng = np.random.default_rng(0)
     over_biases, over_factors = (auc_gain(held_out, world, other, rng) for other in (biases, factors))
-    with capsys.disabled():
-        print(
-            f"\nheld-out AUC on MovieLens-1M: world {auc(liked, world):.4f}, user and item biases "
-            f"{auc(liked, biases):.4f}, best matrix factorisation {auc(liked, factors):.4f} ({best})\n"
-            f"world - biases {over_biases[0]:+.4f} [{over_biases[1]:+.4f}, {over_biases[2]:+.4f}], "
-            f"world - factorisation {over_factors[0]:+.4f} [{over_factors[1]:+.4f}, {over_factors[2]:+.4f}]"
-        )
+    record_property(
+        "measured",
+        f"held-out AUC on MovieLens-1M: world {auc(liked, world):.4f}, user and item biases "
+        f"{auc(liked, biases):.4f}, best matrix factorisation {auc(liked, factors):.4f} ({best})\n"
+        f"world - biases {over_biases[0]:+.4f} [{over_biases[1]:+.4f}, {over_biases[2]:+.4f}], "
+        f"world - factorisation {over_factors[0]:+.4f} [{over_factors[1]:+.4f}, {over_factors[2]:+.4f}]",
+    )
     assert auc(liked, biases) == pytest.approx(0.84, abs=0.01)
     assert over_biases[0] >= 0.01 and over_biases[1] > 0
     assert over_factors[0] >= -0.01
