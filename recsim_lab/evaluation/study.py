@@ -49,10 +49,10 @@ class Plan:
     """What to run.
 
     Each world and seed gets one log of `log_days` days, collected by `logging_policy`, which learns every night
-    from its own log: on its first day it knows nothing. Each agent learns from all
-    but the last `test_days` days and is scored on those; exactly these weights then serve twins of the same users
-    for `online_days` days after the log's end (`frozen`). Copies of the agent that learn from the training parts of
-    the other splits are scored, but not deployed. With `retrain_every` the agent is deployed once more and learns
+    from its own log: on its first day it knows nothing. Each agent learns from all but the last `test_days` days and
+    is scored on those; exactly these weights then serve twins of the same users for `online_days` days after the
+    log's end (`frozen`). Copies of the agent that learn from the training parts of the other splits are scored, but
+    not deployed. With `retrain_every` the agent is deployed once more and learns
     every so many days from the log and from what it shows itself (`retrained`). `history` is how many clicks an
     observation shows: enough for a week, so that a rule against repeats can keep what it says.
     """
@@ -126,7 +126,8 @@ def run_study(
     Workers are spawned, with one Numba and one torch thread each.
 
     Raises:
-        ValueError: if the folder holds a study of another plan, or an agent can't be made (before anything is run).
+        ValueError: if the folder holds a study of another plan, or an agent or a world can't be made
+            (before anything is run).
     """
     check_plan(plan, factories)
     _claim(folder, plan)
