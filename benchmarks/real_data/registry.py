@@ -1,0 +1,75 @@
+"""All benchmarks by name: each file of this package registers its own."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import final
+
+import benchmarks.real_data as package
+from benchmarks.real_data.gates import Row
+from recsim_lab.datasets import dataset_path
+
+Report = Callable[[str], None]
+"""Says in a line how far a benchmark has come."""
+
+
+@final
+@dataclass(frozen=True)
+class Benchmark:
+    """A function that measures some rows, the data set it needs and the minutes it takes on two cores.
+
+    `files` are those of the data set, below the folder that RECSIM_DATA names.
+    """
+
+    name: str
+    dataset: str
+    files: tuple[str, ...]
+    minutes: float
+    run: Callable[[Report], list[Row]]
+
+    @property
+    def missing_files(self) -> list[str]:
+        return [file for file in self.files if dataset_path(file) is None]
+
+
+_REGISTERED: dict[str, Benchmark] = {}
+
+
+def benchmark(
+    name: str, dataset: str, files: tuple[str, ...], minutes: float
+) -> Callable[[Callable[[Report], list[Row]]], Callable[[Report], list[Row]]]:
+    """Registers the function below it; raises ValueError for a name that is taken."""
+
+    def register(run: Callable[[Report], list[Row]]) -> Callable[[Report], list[Row]]:
+        if name in _REGISTERED:
+            raise ValueError(f"name must not be taken, got {name!r}")
+        _REGISTERED[name] = Benchmark(name, dataset, files, minutes, run)
+        return run
+
+    return register
+
+
+def benchmarks() -> dict[str, Benchmark]:
+    """Every benchmark, the quickest first."""
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name != "__main__":
+            importlib.import_module(f"{package.__name__}.{module.name}")
+    return dict(sorted(_REGISTERED.items(), key=lambda entry: (entry[1].minutes, entry[0])))
+
+
+def chosen(patterns: tuple[str, ...]) -> list[Benchmark]:
+    """Those whose name is, or matches (`popularity-*`), one of the patterns; all where there are none.
+
+    Raises ValueError for a pattern without a match.
+    """
+    known = benchmarks()
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in known):
+            raise ValueError(f"only must name benchmarks ({', '.join(known)}), got {pattern!r}")
+    return [
+        entry
+        for name, entry in known.items()
+        if not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+    ]
