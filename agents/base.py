@@ -1,14 +1,17 @@
-"""An agent here is a dataclass: its parameters are what it is made with, its other fields what it has learned."""
+"""An agent here is a dataclass: its parameters are what it is made with, its state what it has learned."""
 
 import json
 import os
+from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float32, Int
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from recsim_lab.policy import Agent, Observation
 
@@ -17,16 +20,23 @@ A = np.ndarray
 LOWEST = np.float32(-1e9)
 """The score of items that an agent has no ground to judge: finite, and below all others."""
 
+_OF_THE_RUN = ("seed", "device")
+"""Parameters of the run, not of the agent: they stay out of its name."""
+
 
 @dataclass(eq=False)
-class ArrayAgent(Agent):
-    """Names, saves and loads an agent by its fields.
-
-    Fields that `__init__` takes are parameters. All others are what was learned, each made by `learned()`.
-    `seed` is a parameter of the run, not of the agent, and stays out of its name.
-    """
+class NamedAgent(Agent):
+    """Names, saves and loads an agent by the fields that `__init__` takes, which are its parameters."""
 
     family: ClassVar[str]
+
+    @abstractmethod
+    def state(self) -> dict[str, A]:
+        """All that was learned, as named arrays; empty as long as nothing was."""
+
+    @abstractmethod
+    def restore(self, state: Mapping[str, A]) -> None:
+        """Take over what `state` gave."""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -34,37 +44,56 @@ class ArrayAgent(Agent):
 
     @property
     def name(self) -> str:
-        """The family and the parameters that differ from their defaults, as `agents.registry` reads them."""
+        """The family and the parameters that differ from their defaults, as `agents.registry` reads them.
+
+        Those that the class itself declares come first.
+        """
         changed = [
             f"{f.name}={_text(getattr(self, f.name))}"
-            for f in fields(self)
-            if f.init and f.name != "seed" and getattr(self, f.name) != f.default
+            for f in parameters_of(type(self))
+            if getattr(self, f.name) != f.default
         ]
         return self.family + (":" + ",".join(changed) if changed else "")
 
     def save(self, path: Path) -> None:
-        """Write parameters and learned arrays as one .npz file, whatever the ending of `path`."""
-        state = {name: getattr(self, name) for name in self._learned()}
-        write_arrays(path, {"_agent": np.array(self._description())} | state)
+        """Write parameters and state as one file in the safetensors format, whatever the ending of `path`."""
+        write_arrays(path, self.state(), self._description())
 
     def load(self, path: Path) -> None:
-        """Take over what `save` wrote.
+        """Take over what `save` wrote, possibly on another device.
 
         Raises:
-            ValueError: if the file holds an agent of another family or with other parameters.
+            ValueError: if the file holds an agent of another family or with other parameters, or no agent.
         """
-        with np.load(path, allow_pickle=False) as arrays:
-            saved = str(arrays["_agent"]) if "_agent" in arrays else "no agent"
-            if saved != self._description():
-                raise ValueError(f"{path} must hold the agent {self._description()}, got {saved}")
-            for name in self._learned():
-                setattr(self, name, arrays[name])
+        arrays, saved = read_arrays(path)
+        if saved != self._description():
+            raise ValueError(f"{path} must hold the agent {self._description()}, got {saved or 'no agent'}")
+        self.restore(arrays)
+
+    def _description(self) -> str:
+        described = {name: value for name, value in self.parameters.items() if name != "device"}
+        return json.dumps({"family": self.family} | described)
+
+
+@dataclass(eq=False)
+class ArrayAgent(NamedAgent):
+    """An agent whose fields that `__init__` does not take are what was learned, each made by `learned()`."""
+
+    def state(self) -> dict[str, A]:
+        return {name: getattr(self, name) for name in self._learned()}
+
+    def restore(self, state: Mapping[str, A]) -> None:
+        for name in self._learned():
+            setattr(self, name, state[name])
 
     def _learned(self) -> list[str]:
         return [f.name for f in fields(self) if not f.init]
 
-    def _description(self) -> str:
-        return json.dumps({"family": self.family} | self.parameters)
+
+def parameters_of(agent: type[NamedAgent]) -> list[Field]:
+    """The parameters that make up an agent's name; those that the class itself declares come first."""
+    named = [f for f in fields(agent) if f.init and f.name not in _OF_THE_RUN]
+    return sorted(named, key=lambda f: f.name not in agent.__annotations__)
 
 
 def learned(num_axes: int, dtype: type[np.generic] = np.float32) -> Any:
@@ -72,12 +101,26 @@ def learned(num_axes: int, dtype: type[np.generic] = np.float32) -> Any:
     return field(init=False, repr=False, default_factory=lambda: np.zeros((0,) * num_axes, dtype))
 
 
-def write_arrays(path: Path, arrays: Mapping[str, A]) -> None:
-    """Write an .npz file that appears whole or not at all."""
+def write_arrays(path: Path, arrays: Mapping[str, A], description: str) -> None:
+    """Write named arrays and a line that says what they are, as one safetensors file that appears whole."""
     scratch = path.with_name(path.name + ".partial")
-    with open(scratch, "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    save_file({k: np.asarray(v, order="C") for k, v in arrays.items()}, scratch, {"description": description})
     os.replace(scratch, path)
+
+
+def read_arrays(path: Path) -> tuple[dict[str, A], str]:
+    """What `write_arrays` wrote.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not a safetensors file.
+    """
+    try:
+        with safe_open(path, "np") as file:
+            arrays = {name: file.get_tensor(name) for name in list(file.keys())}
+            return arrays, (file.metadata() or {}).get("description", "")
+    except SafetensorError as error:
+        raise ValueError(f"{path} must be a file in the safetensors format: {error}") from None
 
 
 def indifferent(observation: Observation, items: Int[A, "rows candidates"] | None) -> Float32[A, "rows candidates"]:

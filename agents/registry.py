@@ -8,12 +8,19 @@ from dataclasses import dataclass, field, fields
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from agents.base import ArrayAgent
+from agents.base import NamedAgent, parameters_of
 from agents.baselines import Popularity, Random
+from agents.bert4rec import BERT4Rec
+from agents.dcn import DCN
+from agents.dlrm import DLRM
 from agents.ease import EASE
 from agents.exploration import EpsilonGreedy
+from agents.implicit_als import ImplicitALS
 from agents.item_neighbours import ItemKNN
 from agents.matrix_factorization import MatrixFactorization
+from agents.multilayer import Multilayer
+from agents.sasrec import SASRec
+from agents.two_tower import TwoTower
 from recsim_lab.policy import Agent
 
 
@@ -21,7 +28,7 @@ from recsim_lab.policy import Agent
 class _Entry:
     """A class of agents, and what differs from its defaults under this name."""
 
-    agent: type[ArrayAgent]
+    agent: type[NamedAgent]
     changed: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -31,7 +38,14 @@ _AGENTS = {
     "recent-popularity": _Entry(Popularity, {"window_days": 7.0}),
     "item-knn": _Entry(ItemKNN),
     "ease": _Entry(EASE),
+    "ials": _Entry(ImplicitALS),
     "mf": _Entry(MatrixFactorization),
+    "mlp": _Entry(Multilayer),
+    "two-tower": _Entry(TwoTower),
+    "dlrm": _Entry(DLRM),
+    "dcn": _Entry(DCN),
+    "sasrec": _Entry(SASRec),
+    "bert4rec": _Entry(BERT4Rec),
 }
 
 
@@ -45,16 +59,18 @@ def family_of(spec: str) -> str:
     return _parse(spec)[0].agent.family
 
 
-def make_agent(spec: str, seed: int = 0) -> Agent:
-    """The agent that `spec` describes as `name` or `name:parameter=value,...`; `seed` is for its training.
+def make_agent(spec: str, seed: int = 0, device: str = "cpu") -> Agent:
+    """The agent that `spec` describes as `name` or `name:parameter=value,...`.
+
+    `seed` is for its training; `device` is where networks learn and serve (agents without one stay on the CPU).
 
     Raises:
         ValueError: if there is no such agent or parameter, or a value is not of the parameter's type or range.
     """
     entry, given = _parse(spec)
     epsilon = given.pop("epsilon", None)
-    if any(f.name == "seed" for f in fields(entry.agent)):
-        given["seed"] = seed
+    of_the_run = {"seed": seed, "device": device}
+    given |= {f.name: of_the_run[f.name] for f in fields(entry.agent) if f.name in of_the_run}
     agent = entry.agent(**{**entry.changed, **given})
     return agent if epsilon is None else EpsilonGreedy(agent, epsilon)
 
@@ -83,7 +99,7 @@ def _parse(spec: str) -> tuple[_Entry, dict[str, Any]]:
 def _parameters(entry: _Entry) -> dict[str, Any]:
     """The types of all that a spec may set."""
     hints = get_type_hints(entry.agent)
-    own = {f.name: hints[f.name] for f in fields(entry.agent) if f.init and f.name != "seed"}
+    own = {f.name: hints[f.name] for f in parameters_of(entry.agent)}
     return own | {"epsilon": float}
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from recsim_lab.selection import select_best
 from recsim_lab.streams import Draws
 
 if TYPE_CHECKING:
@@ -222,25 +223,16 @@ def top_items(scores: Float[A, "rows items"], eligible: Bool[A, "rows items"], n
     Raises:
         ValueError: if scores contain NaN, or a request has fewer than `num_slots` eligible items.
     """
-    check_slots(eligible, num_slots)
-    # An eligible item is above all others, also where its score is minus infinity.
-    masked = np.where(eligible, np.maximum(scores, np.finfo(scores.dtype).min), -np.inf)
-    if np.isnan(masked).any():
-        row, item = np.argwhere(np.isnan(masked))[0]
+    best = np.empty((len(scores), num_slots), np.int32)
+    num_found = np.empty(len(scores), np.int32)
+    # In one layout and one of two types, so that only these versions of the kernel are compiled.
+    scores = np.require(scores, np.result_type(scores, np.float32), ["C", "W"])
+    select_best(scores, np.require(eligible, None, ["C", "W"]), best, num_found)
+    if (num_found < num_slots).any():
+        check_slots(eligible, num_slots)
+        row, item = np.argwhere(np.isnan(scores) & eligible)[0]
         raise ValueError(f"scores must not be NaN, got NaN for row {row}, item {item}")
-    if num_slots == 0:
-        return np.zeros((len(scores), 0), np.int32)
-    num_items = masked.shape[1]
-    threshold = np.partition(masked, num_items - num_slots, axis=1)[:, num_items - num_slots, None]
-    # Those above the threshold are in; of those equal to it, the first few by item.
-    above, ties = masked > threshold, masked == threshold
-    room = num_slots - above.sum(axis=1, keepdims=True)
-    crowded = ties.sum(axis=1) > room[:, 0]
-    if crowded.any():
-        ties[crowded] &= np.cumsum(ties[crowded], axis=1) <= room[crowded]
-    items = np.nonzero(above | ties)[1].reshape(len(scores), num_slots)
-    order = np.argsort(-np.take_along_axis(masked, items, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(items, order, axis=1).astype(np.int32)
+    return best
 
 
 def gather(scores: Float[A, "rows items"], items: Int[A, "rows candidates"] | None) -> Float[A, "rows candidates"]:

@@ -38,7 +38,7 @@ COLUMNS = (
     *("ceiling", "num_agents", "num_seeds"),
 )
 
-LOWER_IS_BETTER_OFFLINE = frozenset({"rmse", "mse", "mae", "log_loss", "mean_rank"})
+LOWER_IS_BETTER_OFFLINE = frozenset({"rmse", "mse", "mae", "log_loss", "calibration_error", "mean_rank"})
 LOWER_IS_BETTER_ONLINE = frozenset({"regret", "churn", "leave_rate", "return_days"})
 """Metrics negated before they are compared, so that a positive correlation always means agreement. A cut-off
 (`@10`) does not matter."""

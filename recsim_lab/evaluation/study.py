@@ -15,6 +15,7 @@ from recsim_lab.evaluation.offline import Candidates, Requests, offline_metrics,
 from recsim_lab.evaluation.online import follow
 from recsim_lab.evaluation.oracle import REFERENCES, Oracle, make_reference
 from recsim_lab.evaluation.run_folder import RunFolder, differing
+from recsim_lab.evaluation.slates import slate_metrics
 from recsim_lab.evaluation.splits import LeaveLastOut, RandomSplit, Split, TemporalSplit
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.platform import Platform, Retraining
@@ -71,8 +72,11 @@ class Plan:
     probe_share: float = 0.1
     references: tuple[str, ...] = ("oracle",)
     history: int = 128
+    split_names: tuple[str, ...] = ("temporal", "last-out", "random")
 
     def __post_init__(self) -> None:
+        if TemporalSplit.name not in self.split_names:
+            raise ValueError(f"split_names must hold 'temporal', whose model is deployed, got {self.split_names}")
         for name in ("worlds", "agents", "seeds"):
             if not getattr(self, name):
                 raise ValueError(f"{name} must hold at least one, got none")
@@ -91,7 +95,8 @@ class Plan:
 
     @property
     def splits(self) -> tuple[Split, ...]:
-        return TemporalSplit(self.test_days), LeaveLastOut(), RandomSplit()
+        every: tuple[Split, ...] = (TemporalSplit(self.test_days), LeaveLastOut(), RandomSplit())
+        return tuple(split for split in every if split.name in self.split_names)
 
     @property
     def candidates(self) -> tuple[Candidates, ...]:
@@ -109,8 +114,12 @@ class Unit:
     @property
     def file_name(self) -> str:
         agent = "log" if self.agent is None else self.agent
-        safe = "".join(c if c.isalnum() or c in "=.-" else "_" for c in agent)
-        return f"{self.world}/seed={self.seed}/{safe}.json"
+        return f"{_safe(self.world)}/seed={self.seed}/{_safe(agent)}.json"
+
+
+def _safe(name: str) -> str:
+    """A name that every file system takes."""
+    return "".join(c if c.isalnum() or c in "=.-" else "_" for c in name)
 
 
 Progress = Callable[[Unit, int, int], None]
@@ -208,7 +217,7 @@ def _end_with_parent() -> None:
 
 def run_unit(unit: Unit, plan: Plan, factories: Factories, folder: Path) -> None:
     """Do one unit and write its file."""
-    base = folder / "units" / unit.world / f"seed={unit.seed}"
+    base = folder / "units" / _safe(unit.world) / f"seed={unit.seed}"
     stage = _logged(unit.world, unit.seed, plan, factories, base / "platform")
     if unit.agent is None:
         result: dict[str, Any] = {"num_slates": len(stage.log)}
@@ -264,6 +273,9 @@ def _agent_arms(spec: str, seed: int, stage: _Stage, factories: Factories) -> di
         scored = offline_metrics(agent, stage.requests[split.name], plan.candidates, plan.cutoffs)
         for candidates, metrics in scored.items():
             offline |= {f"offline/{split.name}-{candidates}/{name}": value for name, value in metrics.items()}
+        if split.name == TemporalSplit.name:
+            shown = slate_metrics(agent, stage.log, split.parts(stage.log)[1], seed=seed)
+            offline |= {f"offline/{split.name}-slate/{name}": value for name, value in shown.items()}
     deployed = factories.rules(agents[TemporalSplit.name])
     arms = []
     for retraining in [None, Retraining(plan.retrain_every)] if plan.retrain_every else [None]:

@@ -201,12 +201,15 @@ class Platform:
         self._day_begun = None
 
     def _releases(self, clock: simpy.Environment) -> Generator[simpy.Event, None, None]:
-        """New items come on offer at their release tick; the count is part of the day's figures."""
-        release = self.features.release
-        self.num_on_offer = int((release <= clock.now).sum())
-        for tick in np.unique(release[(release > clock.now) & (release < clock.now + TICKS_PER_DAY)]):
+        """Items come and go at their ticks; the number on offer is part of the day's figures."""
+        changes = np.concatenate([self.features.release, self.features.withdrawal])
+        self.num_on_offer = self._count_on_offer(int(clock.now))
+        for tick in np.unique(changes[(changes > clock.now) & (changes < clock.now + TICKS_PER_DAY)]):
             yield _at(clock, int(tick), RELEASE)
-            self.num_on_offer = int((release <= clock.now).sum())
+            self.num_on_offer = self._count_on_offer(int(clock.now))
+
+    def _count_on_offer(self, tick: int) -> int:
+        return int(self.features.on_offer(np.array([tick])).sum())
 
     def _traffic(self, clock: simpy.Environment, today: list[InteractionLog]) -> Generator[simpy.Event, None, None]:
         """Users who are due at the same tick are served together, each for their whole session."""

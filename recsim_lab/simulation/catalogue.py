@@ -34,10 +34,15 @@ class Catalogue:
     creator: Int[A, " items"]
     num_topics: int
     titles: tuple[str, ...] = ()
+    lifetime_days: int = 0
+    """Days that an item is on offer (0: for ever). Those on offer from the start go one after the other, so that as
+    many are withdrawn on each of the first days."""
 
     def __post_init__(self) -> None:
         if not len(self.latent):
             raise ValueError("a catalogue must have at least one item, got 0")
+        if self.lifetime_days < 0:
+            raise ValueError(f"lifetime_days must be at least 0, got {self.lifetime_days}")
         check_columns(self, self.num_items, "items")
         for name, limit in (("topic", self.num_topics), ("genre", self.num_topics), ("continues", self.num_items)):
             if (largest := getattr(self, name).max()) >= limit:
@@ -59,7 +64,12 @@ class Catalogue:
     def release_ticks(self) -> tuple[Int[A, " items"], Int[A, " items"]]:
         """First tick on offer, and first tick no longer on offer."""
         release = self.release_day.astype(np.int64) * TICKS_PER_DAY
-        return release, np.full(self.num_items, NEVER, np.int64)
+        if not self.lifetime_days:
+            return release, np.full(self.num_items, NEVER, np.int64)
+        old = np.flatnonzero(release <= 0)
+        days = np.full(self.num_items, self.lifetime_days, np.int64)
+        days[old] = 1 + np.arange(len(old)) * self.lifetime_days // max(len(old), 1)
+        return release, np.maximum(release, 0) + days * TICKS_PER_DAY
 
 
 def plain_catalogue(

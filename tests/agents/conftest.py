@@ -1,12 +1,13 @@
-"""A log with a planted taste, and requests made by hand, for the tests of agents."""
+"""Logs with a planted taste, without and with features, and requests made by hand, for the tests of agents."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from recsim_lab.interaction_log import InteractionLog
-from recsim_lab.policy import NEVER, FeatureTable, Observation
+from recsim_lab.policy import NEVER, TICKS_PER_DAY, FeatureTable, Field, Observation
 from recsim_lab.testing import planted_log
 
 A = np.ndarray
@@ -15,6 +16,40 @@ A = np.ndarray
 @pytest.fixture(scope="session")
 def log() -> InteractionLog:
     return planted_log()
+
+
+@pytest.fixture(scope="session")
+def featured_log(log) -> InteractionLog:
+    """The same clicks by users and of items with features of every kind, of which the topic tells the taste.
+
+    Item 39 is never shown; every fourth item was released after the start; there are three devices.
+    """
+    generator = np.random.default_rng(5)
+    item = np.arange(40)
+    features = FeatureTable(
+        user_fields=(Field("age", "numeric"), Field("country", "categorical", 3), Field("hobbies", "multi", 4)),
+        item_fields=(
+            Field("topic", "categorical", 2),
+            Field("tags", "multi", 5),
+            Field("price", "numeric"),
+            Field("maker", "categorical", 7),
+        ),
+        users={
+            "age": generator.normal(40, 10, 60).astype(np.float32),
+            "country": generator.integers(3, size=60).astype(np.int32),
+            "hobbies": generator.random((60, 4)) < 0.4,
+        },
+        items={
+            "topic": (item % 2).astype(np.int32),
+            "tags": generator.random((40, 5)) < 0.4,
+            "price": generator.gamma(2.0, size=40).astype(np.float32),
+            "maker": generator.integers(7, size=40).astype(np.int32),
+        },
+        release=np.where(item % 4 == 3, TICKS_PER_DAY * item // 10, 0),
+        withdrawal=log.features.withdrawal,
+    )
+    device = generator.integers(3, size=len(log)).astype(np.int8)
+    return replace(log, features=features, device=device).take(~(log.slate == 39).any(axis=1))
 
 
 def _padded(lists: Sequence[Sequence[int]], left: bool) -> A:

@@ -17,14 +17,38 @@ VARIANTS = (
     "mf:target=impressions,dim=8",
     "ease:epsilon=0.2",
     "random:epsilon=0.5",
+    "mf:negatives=hard",
+    "mf:negatives=mixed,shared=true,loss=softmax,logq=true",
+    "mf:loss=ce,weight_decay=0",
+    "two-tower:normalised=true,negatives=in-batch",
+    "two-tower:target=impressions,loss=bpr,history=none",
+    "dlrm:target=impressions,loss=listnet,position=weight",
+    "dcn:structure=stacked,rank=0",
+    "dcn:num_experts=3,rank=4,history=pooled",
+    "mlp:validation=0.2,dropout=0.2",
 )
-SPECS = (*agent_names(), *VARIANTS)
-PERSONAL = ("item-knn", "ease", "mf", "mf:target=impressions,dim=8")
-DETERMINISTIC = ("popularity", "ease", "mf")
+NETWORKS = ("mlp", "two-tower", "dlrm", "dcn", "sasrec", "bert4rec")
+SPECS = tuple(
+    spec + ("," if ":" in spec else ":") + "dim=8,epochs=1,warm_epochs=1" if spec.startswith(NETWORKS) else spec
+    for spec in (*agent_names(), *VARIANTS)
+)
+CASES = [
+    *(pytest.param(spec, False, id=spec) for spec in SPECS),
+    *(pytest.param(spec, True, id=f"{spec}-rules") for spec in SPECS if not spec.startswith((*NETWORKS, "mf:"))),
+]
+PERSONAL = (
+    "item-knn",
+    "ease",
+    "ials",
+    "mf",
+    "mf:target=impressions,dim=8",
+    "two-tower:learning_rate=.02,epochs=20",
+    "dlrm:loss=softmax,learning_rate=.01,batch_size=128",
+)
+DETERMINISTIC = ("popularity", "ease", "ials", "mf")
 
 
-@pytest.mark.parametrize("ruled", [False, True], ids=["", "rules"])
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec, ruled", CASES)
 def test_learning_and_state(spec, ruled, log, tmp_path):
     def make() -> Agent:
         agent = make_agent(spec, seed=3)
@@ -33,8 +57,7 @@ def test_learning_and_state(spec, ruled, log, tmp_path):
     check_agent(make, log, tmp_path)
 
 
-@pytest.mark.parametrize("ruled", [False, True], ids=["", "rules"])
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec, ruled", CASES)
 @pytest.mark.parametrize("taught", [False, True], ids=["untaught", "taught"])
 def test_answers(spec, ruled, taught, log):
     agent: Agent = make_agent(spec)

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
 
@@ -22,14 +23,18 @@ PRESETS = {
 def make_world(name: str, **parameters: Any) -> World:
     """The world of this name, with some of its function's parameters replaced.
 
+    They may also stand in the name: `everyday:features=0,intent=0`.
+
     Raises:
         ValueError: for an unknown name or parameter, naming those there are.
     """
+    name, _, text = name.partition(":")
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}")
     module, function_name = PRESETS[name]
     function = getattr(importlib.import_module(f"{__name__}.{module}"), function_name)
     accepted = inspect.signature(function).parameters
+    parameters = _parse(name, text, accepted) | parameters
     if unknown := sorted(set(parameters) - set(accepted)):
         raise ValueError(f"preset {name!r} has no parameter {unknown[0]!r}; there are {', '.join(accepted)}")
     for parameter, value in parameters.items():
@@ -38,3 +43,19 @@ def make_world(name: str, **parameters: Any) -> World:
     if parameters.get("seed", 0) < 0:
         raise ValueError(f"seed of preset {name!r} must be at least 0, got {parameters['seed']}")
     return function(**parameters)
+
+
+def _parse(name: str, text: str, accepted: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """The parameters of `features=0,intent=0`, as numbers; unknown names are left to be refused by the caller."""
+    given: dict[str, Any] = {}
+    for part in text.split(",") if text else ():
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or key in given:
+            raise ValueError(f"parameters of preset {name!r} must be given once, as key=value, got {part!r}")
+        whole = key in accepted and accepted[key].annotation is int
+        try:
+            given[key] = int(value) if whole else float(value)
+        except ValueError:
+            kind = "a whole number" if whole else "a number"
+            raise ValueError(f"{key} of preset {name!r} must be {kind}, got {value!r}") from None
+    return given

@@ -36,6 +36,7 @@ def everyday(
     num_items: int = 2000,
     new_items_a_day: int = 5,
     days: int = 120,
+    lifetime_days: int = 0,
     num_topics: int = 20,
     num_dims: int = 8,
     num_slots: int = 10,
@@ -55,7 +56,8 @@ def everyday(
 
     Preferences are a mixture of three topic centroids and noise, items a centroid and noise; appeal is exponential
     (so attraction has a Pareto tail). `num_items` are on offer from the start; `new_items_a_day` more come every day
-    for `days` days, so the catalogue has `num_items + new_items_a_day * days`. The utility of leaving a slate
+    for `days` days, so the catalogue has `num_items + new_items_a_day * days`; with `lifetime_days`, items are
+    withdrawn so many days after their release, as news are. The utility of leaving a slate
     unclicked is set so that slates of random items get `random_click_rate` clicks at first.
     """
     if num_users < 1 or num_items < 1:
@@ -68,7 +70,7 @@ def everyday(
     centroids = rng.normal(size=(num_topics, num_dims))
     population = _population(rng, num_users, centroids)
     catalogue = _catalogue(rng, num_items, new_items_a_day * days, new_items_a_day, centroids)
-    population, catalogue = _unit_match(population, catalogue)
+    population, catalogue = _unit_match(population, replace(catalogue, lifetime_days=lifetime_days))
     utility = Utility(
         latent=latent,
         features=features,

@@ -1,0 +1,169 @@
+"""What clicks are trained against: items drawn from the catalogue, each with how often it is expected in a draw.
+
+With `Draw.log_expected` taken off the scores of the negatives, the sum of exponentials that a sampled softmax sees
+has the full softmax's as its expectation (Bengio & Senécal 2008). The clicked item is there with certainty, so its
+own score is not corrected, and where it is drawn again it is masked (Khrylchenko et al., arXiv 2507.09331).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar, final
+
+import torch
+from jaxtyping import Bool, Float, Int
+
+T = torch.Tensor
+
+Judge = Callable[[Int[T, "rows candidates"]], Float[T, "rows candidates"]]
+"""A previous model's scores of candidates for the requests of a batch."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Negatives that all requests of a batch share, `[negatives]`, or of each request, `[rows, negatives]`.
+
+    `log_expected` is the log of the number of times that each item is expected among the negatives of a request.
+    """
+
+    items: Int[T, "*rows negatives"]
+    log_expected: Float[T, "*rows negatives"]
+
+    def valid(self, clicked: Int[T, " rows"]) -> Bool[T, "rows negatives"]:
+        """Whether each is a negative at all: not the item that was clicked."""
+        return self.items != clicked[:, None]
+
+
+class Negatives(ABC):
+    """A way to draw negatives for clicks; randomness is torch's own."""
+
+    name: ClassVar[str]
+    needs_judge: ClassVar[bool] = False
+
+    @abstractmethod
+    def draw(self, clicked: Int[T, " rows"], num: int, shared: bool, judge: Judge | None = None) -> Draw:
+        """`num` negatives for the clicks of a batch, once for all of them if `shared`."""
+
+
+@final
+@dataclass(frozen=True)
+class Weighted(Negatives):
+    """Items drawn, with replacement, in proportion to given weights."""
+
+    name: ClassVar[str] = "weighted"
+
+    weights: Float[T, " items"]
+    cumulative: Float[T, " items"] = field(init=False)
+    log_probability: Float[T, " items"] = field(init=False)
+
+    def __post_init__(self) -> None:
+        total = self.weights.double().sum()
+        if not total > 0:
+            raise ValueError("weights must be above 0 for at least one item, got none")
+        object.__setattr__(self, "cumulative", self.weights.double().cumsum(0) / total)
+        object.__setattr__(self, "log_probability", (self.weights.double() / total).log().float())
+
+    def draw(self, clicked: Int[T, " rows"], num: int, shared: bool, judge: Judge | None = None) -> Draw:
+        shape = (num,) if shared else (len(clicked), num)
+        uniform = torch.rand(shape, dtype=torch.float64, device=clicked.device)
+        # The first item whose cumulative weight exceeds the number: one of weight zero is never that.
+        items = torch.searchsorted(self.cumulative, uniform, right=True).clamp(max=self._last)
+        return Draw(items, self.log_probability[items] + _log(num))
+
+    @property
+    def _last(self) -> int:
+        return int(self.weights.nonzero()[-1])
+
+
+def uniform(pool: Bool[T, " items"]) -> Weighted:
+    """Every item of the pool alike."""
+    return Weighted(pool.float())
+
+
+def popularity(pool: Bool[T, " items"], clicks: Float[T, " items"], power: float) -> Weighted:
+    """Items of the pool in proportion to (their clicks + 1)^power (word2vec's .75 lies between uniform and counts)."""
+    return Weighted(pool * (clicks + 1.0) ** power)
+
+
+@final
+@dataclass(frozen=True)
+class InBatch(Negatives):
+    """The items clicked elsewhere in the batch: they cost nothing to embed, and come in proportion to clicks.
+
+    `shared`: all of the batch, however many were asked for. Otherwise `num` of them for each click.
+    """
+
+    name: ClassVar[str] = "in-batch"
+
+    log_probability: Float[T, " items"]
+    """Of each item, the log of its share of the clicks that batches are drawn from."""
+
+    def draw(self, clicked: Int[T, " rows"], num: int, shared: bool, judge: Judge | None = None) -> Draw:
+        if shared:
+            return Draw(clicked, self.log_probability[clicked] + _log(len(clicked) - 1))
+        num_rows = len(clicked)
+        steps = 1 + torch.randperm(max(num_rows - 1, 1), device=clicked.device)[:num]
+        items = clicked[(torch.arange(num_rows, device=clicked.device)[:, None] + steps) % num_rows]
+        return Draw(items, self.log_probability[items] + _log(len(steps)))
+
+
+@final
+@dataclass(frozen=True)
+class Mixed(Negatives):
+    """In-batch items together with as many others as asked for (Yang et al., WWW 2020).
+
+    An item's expected number is the sum over both sources, whichever drew it.
+    """
+
+    name: ClassVar[str] = "mixed"
+
+    in_batch: InBatch
+    others: Weighted
+    share: float = 0.5
+    """Of `num`, the share drawn from `others`; it matters only where negatives are not shared."""
+
+    def draw(self, clicked: Int[T, " rows"], num: int, shared: bool, judge: Judge | None = None) -> Draw:
+        num_others = num if shared else max(1, round(num * self.share))
+        first = self.in_batch.draw(clicked, num - num_others, shared)
+        second = self.others.draw(clicked, num_others, shared)
+        items = torch.cat([first.items, second.items], dim=-1)
+        num_first = len(clicked) - 1 if shared else first.items.shape[-1]
+        expected = torch.logaddexp(
+            self.in_batch.log_probability[items] + _log(num_first),
+            self.others.log_probability[items] + _log(num_others),
+        )
+        return Draw(items, expected)
+
+
+@final
+@dataclass(frozen=True)
+class Hard(Negatives):
+    """The items that a previous model scores highest among `pool_size` drawn ones, and easy ones beside them.
+
+    `share` of the negatives are hard: for each request the highest, all different, of a pool that is drawn afresh
+    for each batch (dynamic negative sampling, Zhang et al., SIGIR 2013). The rest are drawn as `others` does. How
+    often an item is among the hardest is not known: `log_expected` is that of `others` alone.
+    """
+
+    name: ClassVar[str] = "hard"
+    needs_judge: ClassVar[bool] = True
+
+    others: Weighted
+    share: float = 0.5
+    pool_size: int = 256
+
+    def draw(self, clicked: Int[T, " rows"], num: int, shared: bool, judge: Judge | None = None) -> Draw:
+        if judge is None:
+            return self.others.draw(clicked, num, shared)
+        pool = self.others.draw(clicked, self.pool_size, shared=True).items.unique()
+        num_hard = min(max(1, round(num * self.share)), len(pool))
+        scores = judge(pool).masked_fill(pool == clicked[:, None], -torch.inf)
+        hard = pool[scores.topk(num_hard, dim=1).indices]
+        easy = self.others.draw(clicked, max(num - num_hard, 0), shared=False).items
+        items = torch.cat([hard, easy], dim=1)
+        return Draw(items, self.others.log_probability[items] + _log(num))
+
+
+def _log(count: int) -> float:
+    """log(count), with minus infinity for nothing expected."""
+    return float(torch.tensor(float(max(count, 0))).log())

@@ -1,0 +1,84 @@
+"""What all networks have in common: a request is encoded, items are embedded, and the two meet in a score."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import nn
+
+from agents.fields import Schema, Table
+from agents.requests import Requests
+
+T = torch.Tensor
+
+
+class Network(nn.Module, ABC):
+    """Scores of items for requests, in three steps of which the first two can be kept and reused.
+
+    `encode` and `embed` may give a tensor or a dataclass of tensors; only the network itself looks inside.
+    """
+
+    schema: Schema
+    judges_unknown: ClassVar[bool] = False
+    """Whether it can score items it has not learned from, by their features."""
+    known_users: Bool[T, " newcomer_and_users"]
+    known_items: Bool[T, " unknown_and_items"]
+
+    def __init__(self, schema: Schema) -> None:
+        super().__init__()
+        self.schema = schema
+        self.register_buffer("known_users", torch.zeros(1 + schema.num_users, dtype=torch.bool))
+        self.register_buffer("known_items", torch.zeros(1 + schema.num_items, dtype=torch.bool))
+
+    @abstractmethod
+    def encode(self, inputs: Any) -> Any:
+        """Requests as the network sees them, one row each."""
+
+    @abstractmethod
+    def embed(self, items: Int[T, "*shape"], table: Table) -> Any:
+        """Items as the network sees them."""
+
+    @abstractmethod
+    def score(self, encoded: Any, embedded: Any) -> Float[T, "rows candidates"]:
+        """Scores of the candidates of each request: items embedded from `[rows, candidates]`, or from
+        `[candidates]` that all requests share."""
+
+    @abstractmethod
+    def size(self, encoded: Any, embedded: Any) -> Float[T, ""]:
+        """The squared length of the vectors that one request and one of its candidates bring, on average: what
+        `weight_decay` multiplies."""
+
+    def forward(self, requests: Requests, items: Int[T, "*shape"]) -> Float[T, "rows candidates"]:
+        return self.score(self.encode(requests), self.embed(items, requests.table))
+
+    def settle(self) -> None:
+        """Called after training, before the network serves."""
+
+    def user_codes(self, user: Int[T, "*shape"]) -> Int[T, "*shape"]:
+        """The embedding row of each user: 0 for those who were never learned from."""
+        code = torch.where(user < self.schema.num_users, user + 1, 0)
+        return code * self.known_users[code]
+
+    def item_codes(self, items: Int[T, "*shape"]) -> Int[T, "*shape"]:
+        """The embedding row of each item: 0 for -1 and for those that were never learned from."""
+        return (items + 1) * self.known_items[items + 1]
+
+
+class DotNetwork(Network):
+    """A network whose score is the dot product of a request's vector with an item's."""
+
+    @abstractmethod
+    def encode(self, inputs: Any) -> Float[T, "rows dim"]: ...
+
+    @abstractmethod
+    def embed(self, items: Int[T, "*shape"], table: Table) -> Float[T, "*shape dim"]: ...
+
+    def score(self, encoded: Float[T, "rows dim"], embedded: Float[T, "*shape dim"]) -> Float[T, "rows candidates"]:
+        if embedded.ndim == 2:
+            return encoded @ embedded.T
+        # A batch of products with one column each takes several times as long.
+        return torch.linalg.vecdot(embedded, encoded[:, None])
+
+    def size(self, encoded: Float[T, "rows dim"], embedded: Float[T, "*shape dim"]) -> Float[T, ""]:
+        return encoded.square().sum(dim=-1).mean() + embedded.square().sum(dim=-1).mean()

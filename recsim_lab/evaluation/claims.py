@@ -1,0 +1,91 @@
+"""Claims about models as paired comparisons: what was claimed, what was measured, and whether that confirms it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from recsim_lab.evaluation.statistics import mean_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+A = np.ndarray
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One agent against another on one number, seed by seed in the same world.
+
+    With `without`, the name of a second world, the claim is that the difference is larger in `world` than there: that
+    it comes from what the second world lacks. `lower_is_better` turns a number round.
+    """
+
+    claim: str
+    world: str
+    better: str
+    worse: str
+    metric: str
+    without: str | None = None
+    lower_is_better: bool = False
+
+    def differences(self, scores: "pd.DataFrame") -> Float[A, " seeds"]:
+        """`better` minus `worse` for every seed that has both, in words of which more is better."""
+        here = self._advantage(scores, self.world)
+        return here if self.without is None else here - self._advantage(scores, self.without)
+
+    def _advantage(self, scores: "pd.DataFrame", world: str) -> Float[A, " seeds"]:
+        frozen = scores[(scores["world"] == world) & (scores["deployment"] == "frozen")]
+        by_agent = frozen.pivot(index="seed", columns="agent", values=self.metric).sort_index()
+        if missing := {self.better, self.worse} - set(by_agent.columns):
+            raise ValueError(f"scores of {world!r} must hold {', '.join(sorted(missing))} to judge {self.claim!r}")
+        sign = -1.0 if self.lower_is_better else 1.0
+        return sign * (by_agent[self.better] - by_agent[self.worse]).to_numpy(np.float64)
+
+
+def claims_table(scores: "pd.DataFrame", comparisons: Sequence[Comparison]) -> "pd.DataFrame":
+    """A row for each comparison: its difference with a 95% interval over seeds, and the verdict."""
+    import pandas as pd
+
+    return pd.DataFrame([claim_row(c.claim, _where(c), _measure(c), c.differences(scores)) for c in comparisons])
+
+
+def claim_row(
+    claim: str, where: str, measure: str, differences: Float[A, " units"], unit: str = "seeds"
+) -> dict[str, object]:
+    """What was claimed, where, by which measure; the mean difference, positive if the claim holds, and the verdict.
+
+    *confirmed*: the 95% interval is above zero; *contradicted*: it is below; *not confirmed*: it holds zero, or there
+    are too few independent units (seeds, or the users of a data set) for an interval.
+    """
+    interval = mean_interval(differences)
+    verdict = "confirmed" if interval.low > 0 else "contradicted" if interval.high < 0 else "not confirmed"
+    return {
+        "claim": claim,
+        "where": where,
+        "measure": measure,
+        "difference": interval.estimate,
+        "low": interval.low,
+        "high": interval.high,
+        "p_value": _p_value(differences),
+        "units": f"{len(differences)} {unit}",
+        "verdict": verdict,
+    }
+
+
+def _p_value(differences: Float[A, " units"]) -> float:
+    """Of Student's paired test against zero, two-sided; NaN for fewer than two units, 1 where all differences are 0."""
+    if len(differences) < 2:
+        return float("nan")
+    return 1.0 if (differences == 0).all() else float(stats.ttest_1samp(differences, 0.0).pvalue)
+
+
+def _where(comparison: Comparison) -> str:
+    return comparison.world if comparison.without is None else f"{comparison.world} against {comparison.without}"
+
+
+def _measure(comparison: Comparison) -> str:
+    return f"{comparison.better} minus {comparison.worse}: {comparison.metric.partition('/')[2] or comparison.metric}"

@@ -1,0 +1,57 @@
+"""Differences with their intervals, one below the other: which are there, which could be chance."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from recsim_lab.reporting.blocks import Figure
+from recsim_lab.reporting.figures.base import PHONE_WIDTH, SMALL, drawing, signed
+from recsim_lab.reporting.palette import INK, MUTED, PAPER, family_styles
+from recsim_lab.reporting.svg import TOOLTIP, inline_svg
+
+A = np.ndarray
+
+_ROW = 30.0
+
+
+def forest(
+    names: Sequence[str],
+    differences: Float[A, " rows"],
+    low: Float[A, " rows"],
+    high: Float[A, " rows"],
+    label: str,
+) -> Figure:
+    """A dot and an interval for each difference, in the order given; hollow where the interval holds zero or is NaN."""
+    colour = family_styles(["difference"])["difference"].colour.light
+    with drawing(PHONE_WIDTH, 50 + _ROW * max(len(names), 1)) as (canvas, axes):
+        for place, (name, value, lower, upper) in enumerate(zip(names, differences, low, high, strict=True)):
+            sure = lower > 0 or upper < 0
+            ends = f", 95% interval {signed(lower)} to {signed(upper)}" if np.isfinite(lower) else ""
+            axes.plot([lower, upper], [place, place], color=colour, linewidth=1.6, alpha=0.45)
+            axes.plot(
+                [value],
+                [place],
+                "o",
+                color=colour,
+                markersize=5.5,
+                markeredgewidth=1.2,
+                markerfacecolor=colour if sure else PAPER.light,
+                markeredgecolor=colour,
+                gid=f"{TOOLTIP}{name}: {signed(value)}{ends}",
+            )
+            axes.text(
+                0.0,
+                place - 0.32,
+                name,
+                transform=axes.get_yaxis_transform(),
+                va="center",
+                fontsize=SMALL,
+                color=INK.light if sure else MUTED.light,
+            )
+        axes.axvline(0, color=MUTED.light, linewidth=0.8, zorder=1)
+        axes.set(xlabel=label, yticks=[], ylim=(max(len(names), 1) - 0.5, -0.8))
+        axes.grid(False, axis="y")
+        panel = inline_svg(canvas)
+    caption = f"{label.capitalize()}, with 95% intervals. Hollow dots: the interval holds zero."
+    return Figure((panel,), caption, f"{len(names)} differences in {label.removeprefix('difference in ')}.")

@@ -1,0 +1,90 @@
+"""The best items of each row, in one pass: what is not above the best so far is dropped as it is met."""
+
+import numba
+import numpy as np
+
+from recsim_lab.compile import compiled, kernel
+
+_SPARE = 16
+"""Places of the shortlist beyond twice the slots: short slates are then cut down less often."""
+
+
+@compiled
+def _before(score, item, other_score, other_item):  # type: ignore[no-untyped-def]
+    return score > other_score or (score == other_score and item < other_item)
+
+
+@compiled
+def _bring_forward(scores, items, count, num_best):  # type: ignore[no-untyped-def]
+    """Move the best of the first `count` pairs to the front, in any order; their lowest score.
+
+    Quickselect (Hoare, CACM 1961, algorithm 65): takes time proportional to `count`.
+    """
+    low, high = 0, count - 1
+    while low < high:
+        score, item = scores[(low + high) // 2], items[(low + high) // 2]
+        left, right = low, high
+        while left <= right:
+            while _before(scores[left], items[left], score, item):
+                left += 1
+            while _before(score, item, scores[right], items[right]):
+                right -= 1
+            if left <= right:
+                scores[left], scores[right] = scores[right], scores[left]
+                items[left], items[right] = items[right], items[left]
+                left += 1
+                right -= 1
+        if num_best <= right:
+            high = right
+        elif num_best >= left:
+            low = left
+        else:
+            break
+    lowest = np.inf
+    for place in range(num_best):
+        lowest = min(lowest, scores[place])
+    return lowest
+
+
+@compiled
+def _sort(scores, items, count):  # type: ignore[no-untyped-def]
+    """Put the first `count` pairs in order, best first (Shell's sort)."""
+    gap = count
+    while gap > 1:
+        gap = max(1, gap * 5 // 11)
+        for place in range(gap, count):
+            score, item = scores[place], items[place]
+            while place >= gap and _before(score, item, scores[place - gap], items[place - gap]):
+                scores[place], items[place] = scores[place - gap], items[place - gap]
+                place -= gap
+            scores[place], items[place] = score, item
+
+
+@kernel
+def select_best(scores, eligible, best, num_found):  # type: ignore[no-untyped-def]
+    """best[r]: the eligible items of highest score, best first, equal scores in order of the item.
+
+    `num_found[r]` is at least the number of slots where `best[r]` is filled, below it where there are fewer eligible
+    items, and -1 where an eligible item's score is NaN.
+    """
+    num_slots = best.shape[1]
+    size = 2 * num_slots + _SPARE
+    for r in numba.prange(len(scores)):
+        row = scores[r]
+        listed, items = np.empty(size, scores.dtype), np.empty(size, np.int32)
+        # Nothing is below NaN, so until the shortlist is full for the first time every item goes onto it.
+        lowest, count, missing = np.nan, 0, False
+        for item in range(len(row)):
+            score = row[item]
+            # Written always and counted where it belongs there: that is faster than a branch.
+            listed[count], items[count] = score, item
+            count += eligible[r, item] & (not score <= lowest)
+            missing |= eligible[r, item] & (score != score)
+            if count == size:
+                lowest = _bring_forward(listed, items, count, num_slots)
+                count = num_slots
+        num_found[r] = -1 if missing else count
+        if count >= num_slots:
+            _bring_forward(listed, items, count, num_slots)
+            _sort(listed, items, num_slots)
+            best[r] = items[:num_slots]
