@@ -32,6 +32,7 @@ class DLRMNetwork(CrossingNetwork):
         dropout: float,
         dim: int,
         batch_norm: bool = False,
+        with_vectors: bool = False,
         **reading: object,
     ) -> None:
         super().__init__(schema, dim=dim, **reading)  # type: ignore[arg-type]
@@ -39,9 +40,10 @@ class DLRMNetwork(CrossingNetwork):
         num_request, num_item = reader.num_request_fields, reader.num_item_fields
         num_dense = reader.num_request_numbers + reader.num_item_numbers + self.num_pairs
         self.bottom = nn.Sequential(mlp([num_dense, *bottom, dim], dropout), nn.ReLU())
+        self.with_vectors = with_vectors
         self.first = SplitLinear(
-            num_request * (num_request - 1) // 2,
-            num_item * (num_item - 1) // 2,
+            num_request * (num_request - 1) // 2 + with_vectors * num_request * dim,
+            num_item * (num_item - 1) // 2 + with_vectors * num_item * dim,
             num_request * num_item + num_request + num_item + dim,
             top[0],
         )
@@ -68,7 +70,11 @@ class DLRMNetwork(CrossingNetwork):
             ],
             dim=-1,
         )
-        return self.rest(self.first(dots(request.vectors), dots(item.vectors), met)).squeeze(-1)
+        return self.rest(self.first(self._within(request.vectors), self._within(item.vectors), met)).squeeze(-1)
+
+    def _within(self, vectors: Float[T, "*shape fields dim"]) -> Float[T, "*shape within"]:
+        """What one side brings by itself."""
+        return torch.cat([dots(vectors), vectors.flatten(-2)], dim=-1) if self.with_vectors else dots(vectors)
 
 
 def dots(vectors: Float[T, "*shape fields dim"]) -> Float[T, "*shape pairs"]:
@@ -81,13 +87,18 @@ def dots(vectors: Float[T, "*shape fields dim"]) -> Float[T, "*shape pairs"]:
 @final
 @dataclass(eq=False)
 class DLRM(FeatureAgent):
-    """Scores by DLRM; `bottom` and `top` are the sizes of the hidden layers of its two MLPs."""
+    """Scores by DLRM; `bottom` and `top` are the sizes of the hidden layers of its two MLPs.
+
+    `with_vectors` gives the top MLP the vectors themselves beside their dot products; as published it sees the dense
+    one alone.
+    """
 
     family: ClassVar[str] = "dlrm"
     compares_all: ClassVar[bool] = False
 
     bottom: str = "32"
     top: str = "64-32"
+    with_vectors: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -97,4 +108,12 @@ class DLRM(FeatureAgent):
 
     def build(self, schema: Schema) -> DLRMNetwork:
         bottom, top = sizes_of(self.bottom, "bottom"), sizes_of(self.top, "top")
-        return DLRMNetwork(schema, bottom, top, self.dropout, batch_norm=self.batch_norm, **self.reading)
+        return DLRMNetwork(
+            schema,
+            bottom,
+            top,
+            self.dropout,
+            batch_norm=self.batch_norm,
+            with_vectors=self.with_vectors,
+            **self.reading,
+        )

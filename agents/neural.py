@@ -2,8 +2,9 @@
 
 import json
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -80,6 +81,8 @@ class NetworkAgent(NamedAgent, Scorer):
     """Clicks or slates in a step."""
     validation: float = 0.0
     patience: int = 2
+    validate_every: int = 1
+    """Epochs between validations."""
     seed: int = 0
     device: str = "cpu"
 
@@ -90,6 +93,9 @@ class NetworkAgent(NamedAgent, Scorer):
     curve: list[Epoch] = field(init=False, repr=False, default_factory=list)
     report: Report | None = field(init=False, repr=False, default=None)
     """Told about each epoch while `learn` runs."""
+    judged_by: "Callable[[NetworkAgent], float] | None" = field(init=False, repr=False, default=None)
+    """What tells when to stop in place of a loss on held-out examples: asked about this agent as it then is, higher is
+    better."""
     _kept: "_Kept | None" = field(init=False, repr=False, default=None)
 
     compares_all: ClassVar[bool] = True
@@ -102,7 +108,7 @@ class NetworkAgent(NamedAgent, Scorer):
         """A new network, its weights drawn by torch."""
 
     def __post_init__(self) -> None:
-        for name in ("num_negatives", "epochs", "warm_epochs", "batch_size"):
+        for name in ("num_negatives", "epochs", "warm_epochs", "batch_size", "validate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("hard_warmup", "patience"):
@@ -228,17 +234,29 @@ class NetworkAgent(NamedAgent, Scorer):
             if self.validation:
                 examples, held_out = examples.split(self.validation)
                 validate = held_out_loss(network, held_out, objective, self.batch_size, self.seed)
+            if self.judged_by is not None:
+                validate = partial(self._judged, network)
             schedule = Schedule(
                 self.epochs if first else self.warm_epochs,
                 self.batch_size,
-                self.patience if self.validation else None,
+                self.patience if validate is not None else None,
                 judge_from=self.hard_warmup if first else 0,
+                validate_every=self.validate_every,
             )
             self.curve = fit(network, optimizer, examples, objective, schedule, validate, self.report)
             with torch.no_grad():
                 network.settle()
         self.network, self.optimizer, self.slot_bias, self._kept = network, optimizer, slot_bias, None
         self.num_learned += 1
+
+    def _judged(self, network: Network) -> float:
+        """What `judged_by` says while the network that is being trained takes this agent's place."""
+        assert self.judged_by is not None
+        before, self.network, self._kept = self.network, network, None
+        try:
+            return self.judged_by(self)
+        finally:
+            self.network, self._kept = before, None
 
     def _examples(self, log: InteractionLog, table: Table) -> Examples:
         if self.target == "catalogue":

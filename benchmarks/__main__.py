@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import environment, limit
+from benchmarks import environment, limit, losses, ranking, sequence_training, training
 
 
 def main() -> None:
@@ -29,6 +29,13 @@ def measurements() -> Iterator[dict[str, Any]]:
     few, many = (sessions_in_fresh_process(num_users) for num_users in (10_000, 1_000_000))
     yield few
     yield many | {"ratio_to": {few["name"]: round(many["value"] / few["value"], 3)}}
+    yield ranking.full_ranking()
+    yield ranking.top_100()
+    yield losses.ranknet_speedup()
+    yield training.matrix_factorization_epoch()
+    yield training.two_tower_epoch()
+    yield training.dcn_epoch()
+    yield sequence_training.sasrec_epoch()
 
 
 def sessions_in_fresh_process(num_users: int) -> dict[str, Any]:

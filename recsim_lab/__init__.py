@@ -2,6 +2,6 @@
 
 from recsim_lab.envs.registration import register_presets
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 register_presets()

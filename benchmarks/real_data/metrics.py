@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.stats import rankdata
 
 from recsim_lab.datasets import LabelledQueries, LeaveTwoOut, Sequences
 from recsim_lab.evaluation.ranking import ranking_metrics
@@ -116,6 +117,19 @@ def letor_metrics(
     metrics = ranking_metrics(queries.padded(scores), gains, cutoffs=sorted({cutoff, longest}), valid=mask)
     named = {"MAP": metrics[f"map@{longest}"], f"NDCG@{cutoff}": metrics[f"ndcg@{cutoff}"]}
     return {name: np.nan_to_num(values, nan=0.0) for name, values in named.items()}
+
+
+def roc_auc(scores: Float[A, " rows"], positive: Bool[A, " rows"]) -> float:
+    """The chance that a positive row has a higher score than another one, ties counting half; NaN without both."""
+    num_positive = int(positive.sum())
+    num_pairs = num_positive * (len(positive) - num_positive)
+    won = rankdata(scores)[positive].sum() - num_positive * (num_positive + 1) / 2
+    return float(won / num_pairs) if num_pairs else float("nan")
+
+
+def log_loss(scores: Float[A, " rows"], positive: Bool[A, " rows"]) -> float:
+    """The mean of -log of the chance given to what happened, where scores are log-odds."""
+    return float(np.mean(np.logaddexp(0, scores) - scores * positive))
 
 
 def _history(known: Sequences, rows: Int[A, " rows"]) -> Bool[A, "rows items"]:

@@ -143,7 +143,7 @@ def test_training_stops_where_the_newest_clicks_are_best_foretold():
     agent = BERT4Rec(**FAST | {"validation": 0.1, "patience": 2, "epochs": 200})
     agent.learn(chain(60, 10, seed=0))
     validation = [epoch.validation for epoch in agent.curve]
-    assert len(validation) < 200 and np.argmax(validation) == len(validation) - 4
+    assert len(validation) < 200 and np.argmax(validation) == len(validation) - 3
 
 
 @pytest.mark.parametrize(

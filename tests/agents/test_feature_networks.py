@@ -179,6 +179,9 @@ def dlrm_score(agent: DLRM, network, twin: Twin, row: int, item: int) -> float:
         [of[i, j] for i in requests for j in items] + [of[i, last] for i in requests] + [of[j, last] for j in items],
     ]
     assert sum(map(len, groups)) == num * (num - 1) // 2
+    if agent.with_vectors:
+        groups[0] += [value for vector in request for value in vector]
+        groups[1] += [value for vector in candidate for value in vector]
     hidden = split_linear(network.first, *(np.array(group) for group in groups), dense)
     return layers(network.rest, hidden)[0]
 
@@ -227,6 +230,7 @@ MODELS = {
     "mlp ids only": (Multilayer(dim=DIM, hidden="9", fields=False), mlp_score),
     "dlrm": (DLRM(dim=DIM, bottom="5", top="8-6"), dlrm_score),
     "dlrm no history": (DLRM(dim=DIM, bottom="", top="8", history="none", ids=False), dlrm_score),
+    "dlrm with vectors": (DLRM(dim=DIM, with_vectors=True), dlrm_score),
     "dcn full parallel": (DCN(dim=DIM, rank=0, num_layers=3, deep="8-6-5"), dcn_score),
     "dcn full stacked": (DCN(dim=DIM, rank=0, structure="stacked", deep="8"), dcn_score),
     "dcn low rank": (DCN(dim=DIM, rank=2, deep="8"), dcn_score),

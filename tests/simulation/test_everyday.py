@@ -168,3 +168,29 @@ def test_unknown_presets_are_answered_with_those_there_are():
     with pytest.raises(ValueError, match="unknown preset 'someday'; there are everyday, static, movielens"):
         make_world("someday")
     assert isinstance(make_world("sardine-topk-bored", num_users=5, num_items=20).choice, PositionBased)
+
+
+def test_parameters_may_stand_in_the_name():
+    named, given = make_world("everyday:features=0,num_users=50,num_items=60"), make_world(
+        "everyday", features=0.0, num_users=50, num_items=60
+    )  # fmt: skip
+    assert named.utility.features == 0 and np.array_equal(named.catalogue.latent, given.catalogue.latent)
+    for name, message in {
+        "everyday:depth=3": "preset 'everyday' has no parameter 'depth'",
+        "everyday:num_users=2.5": "num_users of preset 'everyday' must be a whole number, got '2.5'",
+        "everyday:features": "must be given once, as key=value, got 'features'",
+        "everyday:features=1,features=2": "must be given once, as key=value, got 'features=2'",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            make_world(name)
+
+
+def test_items_are_withdrawn_after_their_lifetime():
+    table = make_world("everyday", **SMALL | {"lifetime_days": 4, "new_items_a_day": 3, "days": 10}).features
+    days = np.arange(12) * TICKS_PER_DAY
+    offered = table.on_offer(days)
+    new = table.release > 0
+    assert ((table.withdrawal - table.release)[new] == 4 * TICKS_PER_DAY).all()
+    # Those from the start go in four parts of equal size, one a day.
+    assert np.array_equal((offered & ~new).sum(axis=1)[:5], SMALL["num_items"] * np.array([4, 3, 2, 1, 0]) // 4)
+    assert not offered[4:, ~new].any()
