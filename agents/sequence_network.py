@@ -11,10 +11,12 @@ from agents.fields import Schema, Table
 from agents.network import DotNetwork
 from agents.requests import Requests
 from agents.sequences import MASKED, NUM_GAPS, Sequences, histories, masked_histories
-from agents.transformer import EMBEDDING_SCALE, PackedTransformer, TransformerConfig
+from agents.transformer import PackedTransformer, TransformerConfig
 
 T = torch.Tensor
 
+_INITIAL_SCALE = 0.1
+"""Standard deviation of the vectors of items and times before training."""
 _CELLS_AT_ONCE = 2**17
 """Tokens of requests, padding included, that are read at a time when serving."""
 
@@ -30,10 +32,10 @@ class SequenceNetwork(DotNetwork):
     def __init__(self, schema: Schema, config: TransformerConfig, times: bool) -> None:
         super().__init__(schema)
         self.config = config
-        self.items = nn.Parameter(EMBEDDING_SCALE * torch.randn(1 + schema.num_items, config.dim))
+        self.items = nn.Parameter(_INITIAL_SCALE * torch.randn(1 + schema.num_items, config.dim))
         """Row 0 stands for what is no known item."""
-        self.mask = nn.Parameter(EMBEDDING_SCALE * torch.randn(config.dim)) if not config.causal else None
-        self.times = nn.Parameter(EMBEDDING_SCALE * torch.randn(NUM_GAPS, config.dim)) if times else None
+        self.mask = nn.Parameter(_INITIAL_SCALE * torch.randn(config.dim)) if not config.causal else None
+        self.times = nn.Parameter(_INITIAL_SCALE * torch.randn(NUM_GAPS, config.dim)) if times else None
         self.transformer = PackedTransformer(config)
 
     def encode(self, inputs: Requests | Sequences) -> Float[T, "rows dim"]:

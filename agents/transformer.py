@@ -16,8 +16,10 @@ from torch.nn.functional import gelu, layer_norm, linear
 
 T = torch.Tensor
 
-EMBEDDING_SCALE = 0.1
-"""Standard deviation of embeddings before training."""
+_INITIAL_SCALE = 0.02
+"""Standard deviation of weights before training: so small that the blocks first add little to the item that they
+read, and a network starts as one of items and their successors. With layers of inputs^-1/2, Beauty takes three times
+as many epochs."""
 _GROUP_GROWTH = 1.25
 """Lengths of one group differ by less than this factor, so that at most a fifth of it is padding."""
 _CHUNK_CELLS = {"cpu": 2**19, "cuda": 2**26}
@@ -125,18 +127,16 @@ class PackedTransformer(nn.Module):
     """Blocks of attention and feed-forward layers, with learned positions and dropout."""
 
     def __init__(self, config: TransformerConfig, generator: torch.Generator | None = None) -> None:
-        """Weights are normal, drawn by `generator`: positions of standard deviation 0.1, a layer's of its number of
-        inputs to the power -1/2, which keeps the size of what passes through."""
+        """Weights are drawn from a normal distribution of standard deviation 0.02 by `generator`."""
         super().__init__()
         self.config = config
         if config.positions:
             self.positions = nn.Parameter(torch.empty(config.max_length, config.dim))
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.num_blocks))
         self.final_norm = _Norm(config.dim) if config.norm != "post" else nn.Identity()
-        for name, parameter in self.named_parameters():
+        for parameter in self.parameters():
             if parameter.dim() == 2:
-                deviation = EMBEDDING_SCALE if name == "positions" else parameter.shape[1] ** -0.5
-                nn.init.normal_(parameter, std=deviation, generator=generator)
+                nn.init.normal_(parameter, std=_INITIAL_SCALE, generator=generator)
 
     def forward(
         self, inputs: Float[T, "tokens dim"], packing: Packing, generator: torch.Generator | None = None

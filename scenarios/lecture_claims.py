@@ -25,51 +25,10 @@ from scenarios.command_line import Counter, console, counting, parse, plain_erro
 from scenarios.factories import FACTORIES
 from scenarios.real_claims import real_claims
 
-EVERYDAY = "everyday"
-NEWS = "everyday:lifetime_days=8,new_items_a_day=100,days=60"
-"""All items that could be learned from are gone when the agents serve."""
-
 ONLINE = "online/clicks_per_slate"
 _SLATE = "offline/temporal-slate"
-
-_IDS_ONLY = "history=none,context=false,fields=false"
-_DOT, _MLP = "mf", f"mlp:{_IDS_ONLY}"
+_DOT, _MLP = "mf", "mlp:history=none,context=false,fields=false"
 _SHOWN = "dlrm:target=impressions,loss="
-
-COMPARISONS = (
-    Comparison("a dot product beats layers on the same ids", EVERYDAY, _DOT, _MLP, ONLINE),
-    Comparison("popularity-based negatives beat uniform ones", EVERYDAY, "mf:negatives=popularity", _DOT, ONLINE),
-    Comparison("hard negatives beat uniform ones", EVERYDAY, "mf:negatives=hard", _DOT, ONLINE),
-    Comparison(
-        "hard negatives beat popularity-based ones", EVERYDAY, "mf:negatives=hard", "mf:negatives=popularity", ONLINE
-    ),
-    Comparison("pairwise beats pointwise", EVERYDAY, _SHOWN + "ranknet", _SHOWN + "bce", ONLINE),
-    Comparison("RankNet raises ROC-AUC", EVERYDAY, _SHOWN + "ranknet", _SHOWN + "bce", f"{_SLATE}/auc"),
-    Comparison("LambdaRank raises NDCG", EVERYDAY, _SHOWN + "lambdarank", _SHOWN + "ranknet", f"{_SLATE}/ndcg@10"),
-    Comparison(
-        "pairwise scores lose their calibration",
-        EVERYDAY,
-        _SHOWN + "bce",
-        _SHOWN + "ranknet",
-        f"{_SLATE}/calibration_error",
-        lower_is_better=True,
-    ),
-    Comparison("feature crosses let DLRM pass two towers", EVERYDAY, "dlrm", "two-tower", ONLINE),
-    Comparison("feature crosses let DCNv2 pass two towers", EVERYDAY, "dcn", "two-tower", ONLINE),
-    Comparison("features help the cold", NEWS, "two-tower", _DOT, ONLINE),
-    Comparison("order helps SASRec", EVERYDAY, "sasrec", _DOT, ONLINE),
-    Comparison("factors pass popularity", EVERYDAY, _DOT, "popularity", ONLINE),
-)
-
-_WITHOUT_FEATURES = f"{EVERYDAY}:features=0"
-_WITHOUT_INTENT = f"{EVERYDAY}:intent=0,series=0"
-GROUNDS = (
-    Comparison("DLRM's ground is features", EVERYDAY, "dlrm", _DOT, ONLINE, _WITHOUT_FEATURES),
-    Comparison("DCNv2's ground is features", EVERYDAY, "dcn", _DOT, ONLINE, _WITHOUT_FEATURES),
-    Comparison("two towers' ground is features of the cold", NEWS, "two-tower", _DOT, ONLINE, f"{NEWS},features=0"),
-    Comparison("SASRec's ground is intent", EVERYDAY, "sasrec", _DOT, ONLINE, _WITHOUT_INTENT),
-    Comparison("factors' ground is taste", EVERYDAY, _DOT, "popularity", ONLINE, f"{EVERYDAY}:latent=0"),
-)
 
 
 @dataclass(frozen=True)
@@ -82,6 +41,10 @@ class Config:
     """Number of seeds; each is a world, a log and a training of its own."""
     log_days: int = 48
     """Days of the log of random slates; the last 8 are not learned from."""
+    num_users: int = 2000
+    """Users of `everyday`."""
+    num_users_of_sequences: int = 10_000
+    """Users where SASRec is judged, which needs more clicks an item than factors do."""
     online_days: int = 4
     """Days that each agent then serves."""
     num_workers: int = min(os.cpu_count() or 1, 8)
@@ -91,10 +54,48 @@ class Config:
 PROFILES = {"demo": Config(), "standard": Config(name="standard", seeds=10)}
 
 
+def comparisons(config: Config) -> tuple[Comparison, ...]:
+    """The claims that simulated users judge, then each family's own ground."""
+    everyday, many = (f"everyday:num_users={num}" for num in (config.num_users, config.num_users_of_sequences))
+    # All items that could be learned from are gone when the agents serve.
+    news = f"{everyday},lifetime_days=8,new_items_a_day=100,days={config.log_days + config.online_days}"
+
+    def beats(
+        claim: str, better: str, worse: str, metric: str = ONLINE, *, lower_is_better: bool = False
+    ) -> Comparison:
+        return Comparison(claim, everyday, better, worse, metric, lower_is_better=lower_is_better)
+
+    by_popularity, hard = "mf:negatives=popularity", "mf:negatives=hard"
+    pointwise, pairwise, weighed = _SHOWN + "bce", _SHOWN + "ranknet", _SHOWN + "lambdarank"
+    calibration = f"{_SLATE}/calibration_error"
+    return (
+        beats("a dot product beats layers on the same ids", _DOT, _MLP),
+        beats("popularity-based negatives beat uniform ones", by_popularity, _DOT),
+        beats("hard negatives beat uniform ones", hard, _DOT),
+        beats("hard negatives beat popularity-based ones", hard, by_popularity),
+        beats("pairwise beats pointwise", pairwise, pointwise),
+        beats("RankNet raises ROC-AUC", pairwise, pointwise, f"{_SLATE}/auc"),
+        beats("LambdaRank raises NDCG", weighed, pairwise, f"{_SLATE}/ndcg@10"),
+        beats("pairwise scores lose their calibration", pointwise, pairwise, calibration, lower_is_better=True),
+        beats("feature crosses let DLRM pass two towers", "dlrm", "two-tower"),
+        beats("feature crosses let DCNv2 pass two towers", "dcn", "two-tower"),
+        beats("DLRM passes factors", "dlrm", _DOT),
+        beats("DCNv2 passes factors", "dcn", _DOT),
+        beats("factors pass popularity", _DOT, "popularity"),
+        Comparison("features help the cold", news, "two-tower", _DOT, ONLINE),
+        Comparison("order helps SASRec", many, "sasrec", _DOT, ONLINE),
+        Comparison("DLRM's ground is features", everyday, "dlrm", _DOT, ONLINE, f"{everyday},features=0"),
+        Comparison("DCNv2's ground is features", everyday, "dcn", _DOT, ONLINE, f"{everyday},features=0"),
+        Comparison("two towers' ground is the cold's features", news, "two-tower", _DOT, ONLINE, f"{news},features=0"),
+        Comparison("SASRec's ground is intent", many, "sasrec", _DOT, ONLINE, f"{many},intent=0,series=0"),
+        Comparison("factors' ground is taste", everyday, _DOT, "popularity", ONLINE, f"{everyday},latent=0"),
+    )
+
+
 def plans(config: Config) -> dict[str, Plan]:
     """A study for each world, with the agents that are compared there."""
     agents: dict[str, dict[str, None]] = {}
-    for comparison in (*COMPARISONS, *GROUNDS):
+    for comparison in comparisons(config):
         for world in (comparison.world, comparison.without):
             if world is not None:
                 agents.setdefault(world, {}).update(dict.fromkeys((comparison.better, comparison.worse)))
@@ -128,7 +129,7 @@ def main() -> None:
     scores = pd.concat(parts, ignore_index=True)
     with counting("Real ratings") as count:
         real, negatives = real_claims(load_sample(), config.seeds, lambda what, done, total: count(what, done, total))
-    claims = pd.concat([claims_table(scores, (*COMPARISONS, *GROUNDS)), real], ignore_index=True)
+    claims = pd.concat([claims_table(scores, comparisons(config)), real], ignore_index=True)
     claims["p_holm"] = holm(claims["p_value"].to_numpy(float))
     run.write_table("scores", scores)
     run.write_table("negatives", negatives)

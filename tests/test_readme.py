@@ -48,4 +48,5 @@ def test_commands_exist() -> None:
     for target in re.findall(r"`make (\w+)`", README):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
     for module in re.findall(r"`python -m ([\w.]+)", README):
-        assert (ROOT / (module.replace(".", "/") + ".py")).exists(), module
+        place = ROOT / module.replace(".", "/")
+        assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), module

@@ -60,6 +60,7 @@ def agreement_ranking(
         for place, row in enumerate(shown.itertuples()):
             value, low, high = (float(getattr(row, name)) for name in (statistic, *bounds))
             style = styles[row.protocol]
+            ends = f", 95% interval {signed(low)} to {signed(high)}" if np.isfinite(low) else ""
             sure = low > NEUTRAL[statistic] or high < NEUTRAL[statistic]
             axes.plot([low, high], [place, place], color=style.colour.light, linewidth=1.6, alpha=0.45)
             axes.plot(
@@ -71,7 +72,7 @@ def agreement_ranking(
                 markeredgewidth=1.2,
                 markerfacecolor=style.colour.light if sure else PAPER.light,
                 markeredgecolor=style.colour.light,
-                gid=f"{TOOLTIP}{names[place]}: {signed(value)}, 95% interval {signed(low)} to {signed(high)}",
+                gid=f"{TOOLTIP}{names[place]}: {signed(value)}{ends}",
             )
             axes.text(
                 1.02,
