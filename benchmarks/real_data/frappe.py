@@ -142,7 +142,7 @@ class Model:
             network = self.build(parts.schema).to(device)
             vectors = [p for name, p in network.named_parameters() if name.startswith("reader.")]
             others = [p for name, p in network.named_parameters() if not name.startswith("reader.")]
-            groups = [{"params": vectors, "weight_decay": self.penalty}, {"params": others}]
+            groups: list[dict[str, Any]] = [{"params": vectors, "weight_decay": self.penalty}, {"params": others}]
             optimizer = torch.optim.Adam(groups, lr=self.learning_rate, fused=True)
             known = clicked(parts.validation)
             curve = fit(
