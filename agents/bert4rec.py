@@ -5,7 +5,7 @@ Sun et al. (CIKM 2019). To recommend, a mask is put after the last click.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, final
+from typing import ClassVar, final
 
 import torch
 from jaxtyping import Int
@@ -29,7 +29,6 @@ class BERT4Rec(NetworkAgent):
 
     In training each of a user's last `max_length` clicks is masked with `mask_probability`; with `last_probability`
     the newest alone is, which is the task that requests put; where chance masks none, the newest is masked too.
-    `embeddings` as in SASRec, but for times alone: who looks both ways could not tell the order of clicks by them.
     `batch_size` counts users, or slates where `target="impressions"`.
     """
 
@@ -40,7 +39,6 @@ class BERT4Rec(NetworkAgent):
     num_heads: int = 2
     max_length: int = 50
     dropout: float = 0.2
-    embeddings: Literal["position", "both"] = "position"
     mask_probability: float = 0.3
     last_probability: float = 0.1
     loss: Loss = "ce"
@@ -49,8 +47,6 @@ class BERT4Rec(NetworkAgent):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.embeddings not in ("position", "both"):
-            raise ValueError(f"embeddings must be 'position' or 'both', got {self.embeddings!r}")
         for name in ("mask_probability", "last_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
@@ -69,7 +65,7 @@ class BERT4Rec(NetworkAgent):
         )
 
     def build(self, schema: Schema) -> SequenceNetwork:
-        return SequenceNetwork(schema, self._config(), times=self.embeddings == "both")
+        return SequenceNetwork(schema, self._config(), times=False)
 
     @property
     def num_recent(self) -> int:

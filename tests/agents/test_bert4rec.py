@@ -14,7 +14,7 @@ from recsim_lab.testing import check_agent, check_policy
 
 NUM_ITEMS = 20
 NEXT = np.random.default_rng(8).permutation(NUM_ITEMS)
-FAST = {"dim": 32, "num_blocks": 1, "epochs": 60, "learning_rate": 0.004, "batch_size": 16, "dropout": 0.1}
+FAST = {"dim": 32, "num_blocks": 1, "epochs": 50, "learning_rate": 0.004, "batch_size": 32, "dropout": 0.1}
 
 
 def chain(num_users: int, num_clicks: int, seed: int) -> InteractionLog:
@@ -54,7 +54,7 @@ def chain(num_users: int, num_clicks: int, seed: int) -> InteractionLog:
 @pytest.fixture(scope="module")
 def taught() -> BERT4Rec:
     agent = BERT4Rec(**FAST)
-    agent.learn(chain(150, 10, seed=0))
+    agent.learn(chain(400, 10, seed=0))
     return agent
 
 
@@ -66,21 +66,18 @@ def share_found(agent: BERT4Rec, log: InteractionLog) -> float:
 
 def test_the_next_is_found(taught):
     # Of 20 items one follows with probability .905; popularity finds .05.
-    assert share_found(taught, chain(100, 10, seed=1)) > 0.6
+    assert share_found(taught, chain(100, 10, seed=1)) > 0.8
 
 
 @pytest.mark.parametrize(
     "changes",
-    [
-        {"loss": "softmax", "num_negatives": 15},
-        {"embeddings": "both", "last_probability": 0.3},
-    ],
+    [{"loss": "softmax", "num_negatives": 15}, {"last_probability": 0.3}],
     ids=str,
 )
 def test_the_next_is_found_in_other_ways(changes):
     agent = BERT4Rec(**FAST | changes)
-    agent.learn(chain(150, 10, seed=0))
-    assert share_found(agent, chain(100, 10, seed=1)) > 0.3
+    agent.learn(chain(400, 10, seed=0))
+    assert share_found(agent, chain(100, 10, seed=1)) > 0.6
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -100,7 +97,7 @@ def test_a_masked_item_is_found_from_either_side(taught, side):
     sequences = Sequences(token, torch.zeros_like(token), packing, wanted)
     with torch.no_grad():
         scores = taught.network.encode(sequences) @ taught.network.items[1:].T
-    assert (scores.argmax(dim=1).numpy() == truth).mean() >= 0.5
+    assert (scores.argmax(dim=1).numpy() == truth).mean() >= 0.8
 
 
 def test_training_is_deterministic():
@@ -114,7 +111,7 @@ def test_training_is_deterministic():
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"embeddings": "both"}, {"loss": "bpr", "target": "impressions", "max_length": 5, "batch_size": 128}],
+    [{}, {"loss": "bpr", "target": "impressions", "max_length": 5, "batch_size": 128}],
     ids=str,
 )
 def test_learning_and_state(changes, log, tmp_path):

@@ -139,7 +139,7 @@ def test_answers(changes, taught, log):
 
 
 def test_planted_taste_is_found(log):
-    agent = SASRec(**FAST | {"epochs": 40})
+    agent = SASRec(**FAST | {"epochs": 40, "learning_rate": 0.004})
     agent.learn(log)
     observation = log.observations(np.arange(len(log) - 60, len(log)))
     slates = agent.recommend(observation, 5, draws_of(0, observation.user)).items

@@ -72,7 +72,7 @@ def test_a_query_is_judged_by_the_fold_that_tests_it(monkeypatch):
             ("MAP", "NDCG@10"), np.full(queries.sum(), fold_of_network[network])
         ),
     )
-    found = train(Documents.of(data), "softmax", num_seeds=2, ranker=QUICK)
+    found = train(Documents.of(data), "softmax", QUICK, range(2))
     expected = (data.part - 4) % 5  # the fold whose distance from the part is 4
     np.testing.assert_array_equal(found.of_queries["MAP"], [expected, 10 + expected])
     np.testing.assert_array_equal(found.of_folds("MAP")[0], (np.arange(5) - 4) % 5)
@@ -81,8 +81,8 @@ def test_a_query_is_judged_by_the_fold_that_tests_it(monkeypatch):
 
 @pytest.mark.parametrize("loss", ["lambdarank", "softmax", "bce"])
 def test_a_ranking_that_can_be_learned_is(loss):
-    found = train(Documents.of(some_queries()), loss, num_seeds=1, ranker=QUICK)
-    chance = train(Documents.of(some_queries()), loss, num_seeds=1, ranker=Ranker(epochs=1, learning_rate=1e-9))
+    found = train(Documents.of(some_queries()), loss, QUICK, range(1))
+    chance = train(Documents.of(some_queries()), loss, Ranker(epochs=1, learning_rate=1e-9), range(1))
     lift = difference(found, chance, "NDCG@10")
     assert found.of_queries["NDCG@10"].mean() > 0.85 and lift.low > 0.05
 
@@ -92,7 +92,8 @@ def test_the_difference_is_paired_by_query():
     rng = np.random.default_rng(0)
     base = rng.random((3, 40))
     one, other = (
-        mq2008.Trained({"MAP": values}, part, 0.0, 0.0) for values in (base + 0.01 * rng.random((3, 40)), base)
+        mq2008.Trained(Ranker(), {"MAP": values}, part, 0.0, 0.0)
+        for values in (base + 0.01 * rng.random((3, 40)), base)
     )
     found = difference(one, other, "MAP")
     values = (one.of_queries["MAP"] - other.of_queries["MAP"]).mean(axis=0)
