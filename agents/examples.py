@@ -25,6 +25,11 @@ class Examples(ABC):
     def __len__(self) -> int:
         """The number of units that a batch is counted in."""
 
+    @property
+    @abstractmethod
+    def users(self) -> Int[T, " users"]:
+        """Whose vectors are learned, with repetitions; none where the model has no vectors of users."""
+
     @abstractmethod
     def batches(self, batch_size: int, shuffled: bool) -> Iterator[Batch]:
         """All examples once, in batches of about `batch_size` units; the order is drawn by torch."""
@@ -48,6 +53,10 @@ class RequestExamples(Examples):
 
     def __len__(self) -> int:
         return len(self.row)
+
+    @property
+    def users(self) -> Int[T, " users"]:
+        return self.requests.user[self.row]
 
     def batches(self, batch_size: int, shuffled: bool) -> Iterator[Batch]:
         device = self.row.device

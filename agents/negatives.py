@@ -90,18 +90,26 @@ def popularity(pool: Bool[T, " items"], clicks: Float[T, " items"], power: float
 class InBatch(Negatives):
     """The items clicked elsewhere in the batch: they cost nothing to embed, and come in proportion to clicks.
 
-    `shared`: all of the batch, however many were asked for. Otherwise `num` of them for each click.
+    `shared`: all of the batch up to `most`, however many were asked for. Otherwise `num` of them for each click.
     """
 
     name: ClassVar[str] = "in-batch"
+    most: ClassVar[int] = 4096
+    """Bounds what a batch of long sequences costs, where every click meets every other one."""
 
     log_probability: Float[T, " items"]
     """Of each item, the log of its share of the clicks that batches are drawn from."""
 
+    def num_shared(self, num_rows: int) -> float:
+        """How many clicks of others each of `num_rows` clicks meets in a shared draw, on average."""
+        return min(num_rows, self.most) * (num_rows - 1) / max(num_rows, 1)
+
     def draw(self, clicked: Int[T, " rows"], num: int, shared: bool, judge: Judge | None = None) -> Draw:
-        if shared:
-            return Draw(clicked, self.log_probability[clicked] + _log(len(clicked) - 1))
         num_rows = len(clicked)
+        if shared:
+            if num_rows > self.most:
+                clicked = clicked[torch.randperm(num_rows, device=clicked.device)[: self.most]]
+            return Draw(clicked, self.log_probability[clicked] + _log(self.num_shared(num_rows)))
         steps = 1 + torch.randperm(max(num_rows - 1, 1), device=clicked.device)[:num]
         items = clicked[(torch.arange(num_rows, device=clicked.device)[:, None] + steps) % num_rows]
         return Draw(items, self.log_probability[items] + _log(len(steps)))
@@ -127,7 +135,7 @@ class Mixed(Negatives):
         first = self.in_batch.draw(clicked, num - num_others, shared)
         second = self.others.draw(clicked, num_others, shared)
         items = torch.cat([first.items, second.items], dim=-1)
-        num_first = len(clicked) - 1 if shared else first.items.shape[-1]
+        num_first = self.in_batch.num_shared(len(clicked)) if shared else first.items.shape[-1]
         expected = torch.logaddexp(
             self.in_batch.log_probability[items] + _log(num_first),
             self.others.log_probability[items] + _log(num_others),
@@ -164,6 +172,6 @@ class Hard(Negatives):
         return Draw(items, self.others.log_probability[items] + _log(num))
 
 
-def _log(count: int) -> float:
+def _log(count: float | int) -> float:
     """log(count), with minus infinity for nothing expected."""
     return float(torch.tensor(float(max(count, 0))).log())

@@ -226,7 +226,6 @@ class NetworkAgent(NamedAgent, Scorer):
         with seeded(self.seed, self.num_learned):
             first = self.network is None
             network, optimizer, slot_bias = self._make_room(log)
-            network.known_users[1 + torch.as_tensor(np.unique(log.user[log.clicks.any(axis=1)])).long()] = True
             network.known_items[1 + torch.as_tensor(np.unique(log.slate)).long()] = True
             examples = self._examples(log, network.schema.table(log.features, self.device))
             objective = self._objective(log, network, slot_bias)
@@ -234,6 +233,7 @@ class NetworkAgent(NamedAgent, Scorer):
             if self.validation:
                 examples, held_out = examples.split(self.validation)
                 validate = held_out_loss(network, held_out, objective, self.batch_size, self.seed)
+            network.known_users[1 + examples.users] = True
             if self.judged_by is not None:
                 validate = partial(self._judged, network)
             schedule = Schedule(

@@ -83,6 +83,10 @@ class NextClicks(Examples):
     def __len__(self) -> int:
         return len(self.clicks)
 
+    @property
+    def users(self) -> Int[T, " users"]:
+        return self.clicks.item[:0]
+
     def batches(self, batch_size: int, shuffled: bool) -> Iterator[Batch]:
         device = self.clicks.item.device
         order = torch.randperm(len(self), device=device) if shuffled else torch.arange(len(self), device=device)

@@ -96,6 +96,16 @@ def test_in_batch_negatives_are_other_clicks():
     assert of_all.draw(clicked, 3, shared=True).items.tolist() == clicked.tolist()
 
 
+def test_a_batch_of_many_clicks_meets_some_of_them():
+    of_all = InBatch(torch.zeros(10_000))
+    clicked = torch.arange(2 * InBatch.most)
+    torch.manual_seed(0)
+    draw = of_all.draw(clicked, 3, shared=True)
+    assert len(draw.items.unique()) == len(draw.items) == InBatch.most
+    # Each click is drawn half of the time, so each meets all that were drawn but half a click of its own.
+    assert draw.log_expected.exp().unique().tolist() == pytest.approx([InBatch.most - 0.5], rel=1e-6)
+
+
 def test_repeated_clicks_are_no_negatives():
     draw = Draw(torch.tensor([3, 5, 3]), torch.zeros(3))
     assert draw.valid(torch.tensor([3, 4])).tolist() == [[False, True, False], [True] * 3]

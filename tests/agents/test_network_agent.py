@@ -123,6 +123,15 @@ def test_moments_and_offsets_are_part_of_the_state(parts, tmp_path):
         assert not same_state(agent, other), forgotten
 
 
+@pytest.mark.parametrize("spec", [SPECS[0], SPECS[7]])
+def test_users_who_are_held_out_altogether_are_newcomers(spec, parts):
+    log = parts[0]
+    late = log.user >= 35
+    log = replace(log, tick=np.where(late, log.tick + log.tick.max(), log.tick))
+    network = taught(f"{spec},validation=0.4", log).network
+    assert network.known_users[1:36].all() and not network.known_users[36:].any()
+
+
 @pytest.mark.parametrize("spec", [SPECS[0], SPECS[4], SPECS[8]])
 def test_new_users_get_rows_and_old_ones_keep_theirs(spec, parts):
     agent = taught(spec, parts[0])
