@@ -65,7 +65,8 @@ class BERT4Rec(NetworkAgent):
         )
 
     def build(self, schema: Schema) -> SequenceNetwork:
-        return SequenceNetwork(schema, self._config(), times=False)
+        # From smaller ones it takes several times as many epochs to tell neighbours apart.
+        return SequenceNetwork(schema, self._config(), times=False, scale=0.1)
 
     @property
     def num_recent(self) -> int:

@@ -145,7 +145,10 @@ class NetworkAgent(NamedAgent, Scorer):
                     f"not clicked, got {self.negatives!r}"
                 )
             if self.loss in ("ce", "gbce"):
-                raise ValueError(f"loss={self.loss!r} is about the whole catalogue: target must be 'catalogue'")
+                raise ValueError(
+                    f"loss must be one of slates, such as 'softmax', where target='impressions', got {self.loss!r}, "
+                    "which is about the whole catalogue"
+                )
         elif self.position == "weight":
             raise ValueError("position must be left out where target='catalogue', which knows no slots, got 'weight'")
         if self.loss in ("ce", "gbce") and self.negatives != "uniform":

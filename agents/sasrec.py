@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from agents.examples import Examples
 from agents.fields import Schema, Table
-from agents.neural import NetworkAgent
+from agents.neural import Loss, NetworkAgent
 from agents.objective import Batch
 from agents.sequence_network import SequenceNetwork
 from agents.sequences import NOTHING, ClickSequences, Sequences, gap_of
@@ -30,7 +30,8 @@ class SASRec(NetworkAgent):
 
     `embeddings` says what joins a click's vector: its `position` in the sequence, the `time` from it to the next event
     (for the newest click, to the request), or `both`. Of a user's clicks the last `max_length` are learned from;
-    `batch_size` counts users, or slates where `target="impressions"`.
+    `batch_size` counts users, or slates where `target="impressions"`. Its loss stands still for some epochs before the
+    network sees more than popularity: a sampled loss, or stopping by `validation`, may end there.
     """
 
     family: ClassVar[str] = "sasrec"
@@ -40,9 +41,11 @@ class SASRec(NetworkAgent):
     num_heads: int = 1
     max_length: int = 50
     dropout: float = 0.2
-    embeddings: Literal["position", "time", "both"] = "position"
-    learning_rate: float = 0.001
-    batch_size: int = 128
+    embeddings: Literal["position", "time", "both"] = "both"
+    loss: Loss = "ce"
+    epochs: int = 14
+    learning_rate: float = 0.002
+    batch_size: int = 64
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,8 +15,6 @@ from agents.transformer import PackedTransformer, TransformerConfig
 
 T = torch.Tensor
 
-_INITIAL_SCALE = 0.1
-"""Standard deviation of the vectors of items and times before training."""
 _CELLS_AT_ONCE = 2**17
 """Tokens of requests, padding included, that are read at a time when serving."""
 
@@ -26,16 +24,17 @@ class SequenceNetwork(DotNetwork):
     """Score = state of the request · item vector, the same vector that stands for the item in a history.
 
     A causal network answers with the state of the newest click, a bidirectional one with that of a mask after it.
-    `times` says whether a click's vector is joined by that of the time until the next event.
+    `times` says whether a click's vector is joined by that of the time until the next event; `scale` is the standard
+    deviation of the vectors of items and times before training.
     """
 
-    def __init__(self, schema: Schema, config: TransformerConfig, times: bool) -> None:
+    def __init__(self, schema: Schema, config: TransformerConfig, times: bool, scale: float = 0.02) -> None:
         super().__init__(schema)
         self.config = config
-        self.items = nn.Parameter(_INITIAL_SCALE * torch.randn(1 + schema.num_items, config.dim))
+        self.items = nn.Parameter(scale * torch.randn(1 + schema.num_items, config.dim))
         """Row 0 stands for what is no known item."""
-        self.mask = nn.Parameter(_INITIAL_SCALE * torch.randn(config.dim)) if not config.causal else None
-        self.times = nn.Parameter(_INITIAL_SCALE * torch.randn(NUM_GAPS, config.dim)) if times else None
+        self.mask = nn.Parameter(scale * torch.randn(config.dim)) if not config.causal else None
+        self.times = nn.Parameter(scale * torch.randn(NUM_GAPS, config.dim)) if times else None
         self.transformer = PackedTransformer(config)
 
     def encode(self, inputs: Requests | Sequences) -> Float[T, "rows dim"]:

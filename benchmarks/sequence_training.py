@@ -19,7 +19,15 @@ def sasrec_epoch() -> dict[str, Any]:
     lengths = np.clip(np.exp(rng.normal(np.log(96), 1.05, NUM_USERS)), 20, 2300)
     lengths = np.maximum((lengths * NUM_CLICKS / lengths.sum()).astype(int), 18)
     user = np.repeat(np.arange(NUM_USERS), lengths)
-    agent = SASRec(max_length=200, dropout=0.2, num_negatives=256, epochs=NUM_EPOCHS)
+    agent = SASRec(
+        max_length=200,
+        dropout=0.2,
+        embeddings="position",
+        loss="softmax",
+        num_negatives=256,
+        batch_size=128,
+        epochs=NUM_EPOCHS,
+    )
     agent.learn(click_log(user, rng.integers(NUM_ITEMS, size=len(user)), NUM_ITEMS))
     return {
         "name": "sasrec_epoch",

@@ -110,6 +110,10 @@ def histories_of(known: Sequences, users: Int[A, " rows"], num_recent: int, log:
     )
 
 
+PUBLISHED = {"embeddings": "position", "learning_rate": 0.001, "batch_size": 128}
+"""What all published settings of SASRec have in common."""
+
+
 @benchmark("sasrec-bce-beauty", "Amazon Beauty", (SEQUENCE_SETS["beauty"].file,), minutes=10)
 def sasrec_bce_beauty(report: Report) -> list[Row]:
     """One negative a click, as SASRec was published; the reference is S3-Rec's table."""
@@ -123,8 +127,8 @@ def sasrec_bce_beauty(report: Report) -> list[Row]:
             epochs=200,
             patience=3,
             validate_every=5,
-            batch_size=128,
             seed=seed,
+            **PUBLISHED,
         )
 
     return run(
@@ -143,7 +147,15 @@ def sasrec_softmax_beauty(report: Report) -> list[Row]:
 
     def make(seed: int) -> NetworkAgent:
         return SASRec(
-            num_negatives=256, dropout=0.5, epochs=150, patience=3, validate_every=5, batch_size=128, seed=seed
+            loss="softmax",
+            num_blocks=1,
+            num_negatives=2048,
+            dropout=0.5,
+            epochs=150,
+            patience=4,
+            validate_every=3,
+            seed=seed,
+            **PUBLISHED,
         )
 
     return run(
@@ -162,7 +174,14 @@ def sasrec_ml_1m(report: Report) -> list[Row]:
 
     def make(seed: int) -> NetworkAgent:
         return SASRec(
-            loss="ce", max_length=200, dropout=0.1, epochs=100, patience=4, validate_every=3, batch_size=128, seed=seed
+            loss="ce",
+            max_length=200,
+            dropout=0.1,
+            epochs=100,
+            patience=4,
+            validate_every=3,
+            seed=seed,
+            **PUBLISHED,
         )
 
     return run(
@@ -194,7 +213,7 @@ def bert4rec_ml_1m(report: Report) -> list[Row]:
     """The reference is the re-run of Klenitskiy & Vasilev (RecSys 2023) with Hugging Face's network."""
 
     def make(seed: int) -> NetworkAgent:
-        return BERT4Rec(max_length=200, epochs=200, patience=5, validate_every=5, batch_size=64, seed=seed)
+        return BERT4Rec(max_length=200, dropout=0.1, epochs=100, patience=3, validate_every=4, batch_size=32, seed=seed)
 
     return run(
         "bert4rec-ml-1m",

@@ -17,7 +17,16 @@ A = np.ndarray
 NUM_ITEMS = 20
 NEXT = np.random.default_rng(8).permutation(NUM_ITEMS)
 AFTER_A_DAY = np.random.default_rng(9).permutation(NUM_ITEMS)
-FAST = {"dim": 32, "num_blocks": 1, "epochs": 12, "learning_rate": 0.01, "batch_size": 16, "num_negatives": 15}
+FAST = {
+    "dim": 32,
+    "num_blocks": 1,
+    "embeddings": "position",
+    "loss": "softmax",
+    "epochs": 12,
+    "learning_rate": 0.01,
+    "batch_size": 16,
+    "num_negatives": 15,
+}
 
 
 def chain(num_users: int, num_clicks: int, seed: int, timed: bool = False) -> InteractionLog:
@@ -74,7 +83,7 @@ def share_found(agent, log, num_before: int = 3) -> float:
         {},
         {"loss": "ce"},
         {"loss": "bce", "num_negatives": 4, "shared": False},
-        {"loss": "gbce", "num_negatives": 4, "shared": False, "epochs": 25},
+        {"loss": "gbce", "num_negatives": 4, "shared": False, "epochs": 40},
         {"loss": "bpr", "num_negatives": 4, "shared": False},
         {"negatives": "mixed", "logq": True, "num_negatives": 8},
         {"embeddings": "both"},
