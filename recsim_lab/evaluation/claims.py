@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from recsim_lab.evaluation.statistics import mean_interval
+from recsim_lab.evaluation.statistics import Interval, mean_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,6 @@ def claim_row(
     are too few independent units (seeds, or the users of a data set) for an interval.
     """
     interval = mean_interval(differences)
-    verdict = "confirmed" if interval.low > 0 else "contradicted" if interval.high < 0 else "not confirmed"
     return {
         "claim": claim,
         "where": where,
@@ -72,8 +71,13 @@ def claim_row(
         "high": interval.high,
         "p_value": _p_value(differences),
         "units": f"{len(differences)} {unit}",
-        "verdict": verdict,
+        "verdict": verdict_of(interval),
     }
+
+
+def verdict_of(interval: Interval) -> str:
+    """What the interval of a difference that was claimed to be positive says of the claim."""
+    return "confirmed" if interval.low > 0 else "contradicted" if interval.high < 0 else "not confirmed"
 
 
 def _p_value(differences: Float[A, " units"]) -> float:
