@@ -9,7 +9,8 @@ from jaxtyping import Float, Float32, Int
 from agents.base import ArrayAgent, check_catalogue, indifferent, learned
 from agents.eligible import can_stand, draw_unplaced, eligible_items
 from recsim_lab.interaction_log import InteractionLog
-from recsim_lab.policy import TICKS_PER_DAY, Observation, Probabilities, Recommendation, Scorer
+from recsim_lab.policy import TICKS_PER_DAY, Observation, Recommendation, Scorer, answered
+from recsim_lab.probabilities import NUM_REDRAWS, PairProbabilities, Probabilities, check_pairs, exactly
 from recsim_lab.streams import Draws
 
 A = np.ndarray
@@ -30,14 +31,31 @@ class Random(ArrayAgent):
         numbers = np.empty((len(observation), num_slots), np.int64)
         for slot in range(num_slots):
             numbers[:, slot] = draw_unplaced(uniform[:, slot], eligible.num, numbers[:, :slot])
-        chances = _uniform_probabilities(eligible.num, numbers)
-        source = np.zeros(numbers.shape, np.int16)
-        items = eligible.item(numbers)
-        return Recommendation(items, chances.marginal, chances.prefix, chances.error, source, (self.name,))
+        told = _uniform_probabilities(eligible.num, numbers)
+        return answered(eligible.item(numbers), told, np.zeros(numbers.shape, np.int16), (self.name,))
 
     def probabilities(self, observation: Observation, slates: Int[A, "rows slots"]) -> Probabilities:
         eligible = eligible_items(observation, slates.shape[1])
         return _uniform_probabilities(eligible.num, eligible.number(slates))
+
+    def pair_probabilities(
+        self,
+        observation: Observation,
+        candidates: Int[A, "rows candidates"],
+        num_slots: int,
+        num_redraws: int = NUM_REDRAWS,
+    ) -> PairProbabilities:
+        """Exact: 1/n for an item in a slot, 1/(n(n - 1)) for two items in two slots."""
+        check_pairs(candidates)
+        eligible = eligible_items(observation, num_slots)
+        num, possible = eligible.num[:, None, None].astype(np.float64), eligible.number(candidates) >= 0
+        num_candidates = candidates.shape[1]
+        slot, place = np.divmod(np.arange(num_slots * num_candidates), num_candidates)
+        there = possible[:, place]
+        two = (slot[:, None] != slot) & (place[:, None] != place)
+        value = np.where(two, 1 / (num * np.maximum(num - 1, 1)), 0.0) + np.eye(len(slot)) / num
+        value = (value * (there[:, :, None] & there[:, None, :])).astype(np.float32)
+        return PairProbabilities(candidates, value, np.zeros_like(value))
 
     def learn(self, log: InteractionLog) -> None:
         """There is nothing to learn."""
@@ -48,7 +66,7 @@ def _uniform_probabilities(num: Int[A, " rows"], numbers: Int[A, "rows slots"]) 
     # 1/n, then 1/(n - 1), ... as long as the slate could be drawn.
     left = num[:, None] - np.arange(numbers.shape[1])
     prefix = np.cumprod(can_stand(numbers) / left, axis=1)
-    return Probabilities(marginal.astype(np.float32), prefix.astype(np.float64), np.zeros(numbers.shape, np.float32))
+    return exactly(marginal, prefix)
 
 
 @final

@@ -8,8 +8,9 @@ from jaxtyping import Float, Int
 
 from agents.eligible import EligibleItems, can_stand, draw_unplaced, eligible_items
 from agents.wrapper import Wrapper
-from recsim_lab.policy import Observation, Probabilities, Recommendation
-from recsim_lab.streams import Draws, draws_of
+from recsim_lab.policy import Observation, Recommendation, answered
+from recsim_lab.probabilities import NUM_REDRAWS, Probabilities, exactly, given_answers, is_certain
+from recsim_lab.streams import Draws
 
 A = np.ndarray
 
@@ -24,11 +25,13 @@ class EpsilonGreedy(Wrapper):
     """Fills the slate slot by slot: with probability `epsilon` an eligible item drawn uniformly from those not yet
     placed, else the best item of the inner policy's slate that is not yet placed.
 
-    Propensities are exact where the inner policy is certain of its slate (its own propensities are 1), NaN where
-    it is not. Explored items know only the rules of the request: put `RepeatRules` around this, not inside.
+    Probabilities are exact where the inner policy is certain of its slate; where it is not, `probabilities` averages
+    them over `redraws` of its answer, and the propensities of `recommend` are NaN. Explored items know only the rules
+    of the request: put `RepeatRules` around this, not inside.
     """
 
     epsilon: float | int
+    redraws: int = NUM_REDRAWS
 
     def __post_init__(self) -> None:
         if not 0 <= self.epsilon <= 1:
@@ -63,25 +66,27 @@ class EpsilonGreedy(Wrapper):
         sources = tuple(dict.fromkeys((RANDOM, *inner.sources)))
         of_inner = np.array([sources.index(name) for name in inner.sources], np.int16)
         source = np.where(explore, 0, of_inner[np.take_along_axis(inner.source, greedy, axis=1)]).astype(np.int16)
-        chances = self._chances(eligible, inner, items)
-        return Recommendation(items, chances.marginal, chances.prefix, chances.error, source, sources)
+        return answered(items, self._given(eligible, inner.items, items), source, sources, is_certain(inner))
 
     def probabilities(self, observation: Observation, slates: Int[A, "rows slots"]) -> Probabilities:
-        # A policy that is certain of its slate pays no heed to the draws; one that is not says so.
         num_slots = slates.shape[1]
-        inner = self.policy.recommend(observation, num_slots, draws_of(0, observation.user))
-        return self._chances(eligible_items(observation, num_slots), inner, slates)
+        eligible = eligible_items(observation, num_slots)
 
-    def _chances(self, eligible: EligibleItems, inner: Recommendation, slates: Int[A, "rows slots"]) -> Probabilities:
-        number = eligible.number(slates)
-        place = places(inner.items, slates)
+        return given_answers(
+            lambda draws: self.policy.recommend(observation, num_slots, draws.fork("inner")),
+            lambda inner: self._given(eligible, inner.items, slates),
+            observation,
+            self.redraws,
+        )
+
+    def _given(
+        self, eligible: EligibleItems, greedy: Int[A, "rows slots"], slates: Int[A, "rows slots"]
+    ) -> Probabilities:
+        number, place = eligible.number(slates), places(greedy, slates)
         possible = np.where(number >= 0, 1.0, 0.0)
-        marginal = possible * marginal_probability(place, eligible.num, self.epsilon)
-        prefix = prefix_probability(place, eligible.num, self.epsilon) * np.cumprod(can_stand(number), axis=1)
-        unknown = ~(inner.prefix_propensity == 1).all(axis=1)
-        marginal[unknown], prefix[unknown] = np.nan, np.nan
-        return Probabilities(
-            marginal.astype(np.float32), prefix.astype(np.float64), np.zeros(marginal.shape, np.float32)
+        return exactly(
+            possible * marginal_probability(place, eligible.num, self.epsilon),
+            prefix_probability(place, eligible.num, self.epsilon) * np.cumprod(can_stand(number), axis=1),
         )
 
 

@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from recsim_lab.probabilities import (
+    NUM_REDRAWS,
+    PairProbabilities,
+    Probabilities,
+    certain,
+    check_pairs,
+    pairs_of_slates,
+    redraw,
+)
 from recsim_lab.selection import select_best
 from recsim_lab.streams import Draws
 
@@ -140,15 +149,6 @@ class Recommendation:
     sources: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Probabilities:
-    """How likely a policy is to show given slates: as in `Recommendation`, for slates that others showed."""
-
-    marginal: Float[A, "rows slots"]
-    prefix: Float[A, "rows slots"]
-    error: Float[A, "rows slots"]
-
-
 class Policy(ABC):
     """Answers requests with slates of distinct eligible items."""
 
@@ -175,7 +175,29 @@ class Policy(ABC):
 
     @abstractmethod
     def probabilities(self, observation: Observation, slates: Int[A, "rows slots"]) -> Probabilities:
-        """How likely this policy is to answer the requests with `slates`."""
+        """How likely this policy is to answer the requests with `slates`: exact, or a Monte Carlo estimate."""
+
+    def pair_probabilities(
+        self,
+        observation: Observation,
+        candidates: Int[A, "rows candidates"],
+        num_slots: int,
+        num_redraws: int = NUM_REDRAWS,
+    ) -> PairProbabilities:
+        """How likely each two of at most 50 distinct candidates are to stand in each two slots of the answer.
+
+        Exact for a policy that is certain of its slate, else estimated from `num_redraws` answers.
+
+        Raises:
+            ValueError: if there are more candidates, or one of them twice.
+        """
+        check_pairs(candidates)
+        first = self.recommend(observation, num_slots, redraw(observation, 0))
+        if (first.prefix_propensity == 1).all():
+            return pairs_of_slates(first.items[None], candidates)
+        redraws = (redraw(observation, number) for number in range(num_redraws))
+        slates = [self.recommend(observation, num_slots, draws).items for draws in redraws]
+        return pairs_of_slates(np.stack(slates), candidates)
 
 
 class Scorer(Policy):
@@ -257,11 +279,20 @@ def deterministic(items: Int[A, "rows slots"], name: str) -> Recommendation:
     )
 
 
-def certain(chosen: Int[A, "rows slots"], slates: Int[A, "rows slots"]) -> Probabilities:
-    """Probabilities of `slates` under a policy that shows `chosen` with certainty."""
-    same = chosen == slates
-    prefix = np.logical_and.accumulate(same, axis=1)
-    return Probabilities(same.astype(np.float32), prefix.astype(np.float64), np.zeros(same.shape, np.float32))
+def answered(
+    items: Int[A, "rows slots"],
+    told: Probabilities,
+    source: Int[A, "rows slots"],
+    sources: tuple[str, ...],
+    known: Bool[A, " rows"] | None = None,
+) -> Recommendation:
+    """The recommendation of slates whose probabilities are `told`, in rows where they are `known` (None: in all)."""
+    marginal, prefix = told.marginal, told.prefix
+    if known is not None:
+        marginal, prefix = (
+            np.where(known[:, None], values, np.nan).astype(values.dtype) for values in (marginal, prefix)
+        )
+    return Recommendation(items.astype(np.int32), marginal, prefix, told.error, source.astype(np.int16), sources)
 
 
 def check_slates(items: Int[A, "rows slots"], observation: Observation, name: str) -> None:

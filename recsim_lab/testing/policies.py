@@ -19,8 +19,9 @@ from recsim_lab.policy import (
     Recommendation,
     Scorer,
 )
+from recsim_lab.probabilities import MOST_PAIRED_ITEMS, NUM_REDRAWS
 from recsim_lab.streams import Draws, draws_of
-from recsim_lab.testing.frequencies import check_counts
+from recsim_lab.testing.frequencies import check_frequencies
 from recsim_lab.testing.law import law
 
 A = np.ndarray
@@ -53,13 +54,18 @@ def check_policy(policy: Policy, observation: Observation, num_slots: int, draws
     named = (answer.source >= 0) & (answer.source < len(answer.sources))
     law(named.all(), f"sources are among the {len(answer.sources)} named", answer.source)
 
-    own = Probabilities(answer.propensity, answer.prefix_propensity, answer.propensity_error)
+    own = Probabilities(
+        answer.propensity, answer.prefix_propensity, answer.propensity_error, np.zeros(shape, np.float32)
+    )
     check_probabilities(own, "propensities")
     law(not (own.marginal == 0).any(), "the policy does what it calls possible", own.marginal)
     told = policy.probabilities(observation, answer.items)
-    exact = (own.error == 0) & (told.error == 0)
-    for name, mine, theirs in (("marginal", own.marginal, told.marginal), ("prefix", own.prefix, told.prefix)):
-        same = np.isclose(mine, theirs, rtol=1e-5, atol=0, equal_nan=True) | ~exact
+    for name, mine, theirs, error in (
+        ("marginal", own.marginal, told.marginal, told.error),
+        ("prefix", own.prefix, told.prefix, told.prefix_error),
+    ):
+        # What recommend() does not know, probabilities() may.
+        same = np.isclose(mine, theirs, rtol=1e-5, atol=0) | np.isnan(mine) | (own.error != 0) | (error != 0)
         law(same.all(), f"probabilities() of the own slates are the propensities ({name})", (mine, theirs))
 
     backwards = np.arange(len(observation))[::-1]
@@ -77,8 +83,9 @@ def check_probabilities(told: Probabilities, whose: str) -> None:
     for name, values in (("marginal", marginal), ("prefix", prefix)):
         possible = np.isnan(values) | ((values >= 0) & (values <= 1 + 1e-6))
         law(possible.all(), f"{whose} ({name}) are in [0, 1]", values[~possible])
-    law((told.error >= 0).all(), f"errors of {whose} are at least 0", told.error)
-    exact = told.error == 0
+    for name, errors in (("marginal", told.error), ("prefix", told.prefix_error)):
+        law(not (errors < 0).any(), f"errors of {whose} ({name}) are at least 0", errors)
+    exact = (told.error == 0) & (told.prefix_error == 0)
     slack = 1 + 1e-5
     law(not (exact & (prefix > marginal * slack)).any(), f"{whose}: prefix at most marginal", (prefix, marginal))
     law(
@@ -93,10 +100,11 @@ def check_probabilities(told: Probabilities, whose: str) -> None:
 def check_propensities(
     policy: Policy, request: Observation, num_slots: int, num_draws: int = 200_000, seed: int = 0
 ) -> None:
-    """Over many draws for one request, items and slates appear as often as the propensities say.
+    """Over many draws for one request, items and slates appear as often as the probabilities say.
 
-    Chi-square tests of the items in each slot and of the whole slates; keep the catalogue small (some tens of
-    items), so that what is expected is counted often enough.
+    Chi-square tests of the items in each slot and of the whole slates; keep the catalogue small (some tens of items;
+    about ten, and two or three slots, where probabilities are estimated), so that what is expected is counted often
+    enough. What a policy cannot tell is counted together.
     """
     law(len(request) == 1, "the law is about one request", len(request))
     num_items = request.features.num_items
@@ -104,13 +112,14 @@ def check_propensities(
     slates = ((np.arange(num_items)[:, None] + np.arange(num_slots)) % num_items).astype(np.int32)
     told = policy.probabilities(request.take(np.zeros(num_items, np.int64)), slates)
     check_probabilities(told, "probabilities")
-    expected = np.empty((num_slots, num_items))
-    expected[np.arange(num_slots), slates] = told.marginal
-    law(
-        np.allclose(expected.sum(axis=1), 1, atol=1e-4),
-        "marginal probabilities of a slot sum to 1",
-        expected.sum(axis=1),
-    )
+    expected, error = (np.empty((num_slots, num_items)) for _ in range(2))
+    expected[np.arange(num_slots), slates], error[np.arange(num_slots), slates] = told.marginal, told.error
+    known = np.isfinite(expected)
+    law(known.any(axis=1).all(), "some marginal probability of each slot is known", expected)
+    sums, slack = np.nansum(expected, axis=1), 1e-4 + 5 * np.sqrt(np.nansum(error**2, axis=1))
+    law(bool((sums <= 1 + slack).all()), "marginal probabilities of a slot sum to at most 1", sums)
+    whole = known.all(axis=1)
+    law(bool((sums[whole] >= 1 - slack[whole]).all()), "marginal probabilities of a slot sum to 1", sums)
 
     answers = [
         policy.recommend(
@@ -121,16 +130,39 @@ def check_propensities(
         for first in range(0, num_draws, _CHUNK)
     ]
     items = np.concatenate([answer.items for answer in answers])
-    prefix = np.concatenate([answer.prefix_propensity[:, -1] for answer in answers])
     for slot in range(num_slots):
         counts = np.bincount(items[:, slot], minlength=num_items)
-        check_counts(counts, num_draws * expected[slot], f"items of slot {slot}")
+        check_frequencies(counts, expected[slot], error[slot], num_draws, f"items of slot {slot}")
 
     seen, first_seen, counts = np.unique(items, axis=0, return_index=True, return_counts=True)
-    likely = prefix[first_seen].astype(np.float64)
-    rest = max(1 - likely.sum(), 0.0)
-    law(likely.sum() <= 1 + 1e-4, "probabilities of slates sum to at most 1", likely.sum())
-    check_counts(np.append(counts, 0), num_draws * np.append(likely, rest), f"the {len(seen)} slates seen")
+    own = np.concatenate([answer.prefix_propensity[:, -1] for answer in answers])[first_seen].astype(np.float64)
+    told = policy.probabilities(request.take(np.zeros(len(seen), np.int64)), seen)
+    likely, unsure = told.prefix[:, -1].astype(np.float64), told.prefix_error[:, -1].astype(np.float64)
+    same = np.isnan(own) | np.isnan(likely) | (unsure > 0) | np.isclose(own, likely, rtol=1e-5)
+    law(same.all(), "probabilities() of slates are what recommend() says of them", (own, likely))
+    slack = 1e-4 + 5 * np.sqrt(np.nansum(unsure**2))
+    law(np.nansum(likely) <= 1 + slack, "probabilities of slates sum to at most 1", np.nansum(likely))
+    check_frequencies(counts, likely, unsure, num_draws, f"the {len(seen)} slates seen")
+    if num_items <= MOST_PAIRED_ITEMS:
+        _check_pairs(policy, request, items)
+
+
+def _check_pairs(policy: Policy, request: Observation, items: Int[A, "draws slots"]) -> None:
+    """Pairs of items stand in pairs of slots as often as told, within six standard errors."""
+    (num_draws, num_slots), num_items = items.shape, request.features.num_items
+    told = policy.pair_probabilities(request, np.arange(num_items)[None], num_slots)
+    value, error = told.value[0].astype(np.float64), told.error[0].astype(np.float64)
+    cells = np.arange(num_slots) * num_items + items
+    counted = np.zeros_like(value)
+    for first in range(num_slots):
+        for second in range(num_slots):
+            np.add.at(counted, (cells[:, first], cells[:, second]), 1)
+    counted /= num_draws
+    chance = np.maximum(counted, value)
+    # An event that no redraw met may still have a chance of some redraws' share.
+    unseen = np.where((value == 0) & (error == 0) & (told.error.max() > 0), 20 / NUM_REDRAWS, 0.0)
+    margin = 6 * np.sqrt(error**2 + chance * (1 - chance) / num_draws) + 20 / num_draws + unseen
+    law(bool((np.abs(counted - value) <= margin).all()), "pairs of items are as likely as told", (counted, value))
 
 
 def check_agent(make: Callable[[], Agent], log: InteractionLog, folder: Path, num_slots: int = 5) -> None:
