@@ -115,7 +115,7 @@ PUBLISHED: dict[str, Any] = {"embeddings": "position", "learning_rate": 0.001, "
 """What all published settings of SASRec have in common."""
 
 
-@benchmark("sasrec-bce-beauty", "Amazon Beauty", (SEQUENCE_SETS["beauty"].file,), minutes=10)
+@benchmark("sasrec-bce-beauty", "Amazon Beauty", (SEQUENCE_SETS["beauty"].file,), minutes=20)
 def sasrec_bce_beauty(report: Report) -> list[Row]:
     """One negative a click, as SASRec was published; the reference is S3-Rec's table."""
 
@@ -126,7 +126,7 @@ def sasrec_bce_beauty(report: Report) -> list[Row]:
             shared=False,
             dropout=0.5,
             epochs=200,
-            patience=3,
+            patience=8,
             validate_every=5,
             seed=seed,
             **PUBLISHED,
