@@ -17,6 +17,7 @@ from agents.objective import Batch
 from agents.sequence_network import SequenceNetwork
 from agents.sequences import MASKED, ClickSequences, Sequences, gap_of
 from agents.transformer import TransformerConfig
+from agents.weighting import Selection
 from recsim_lab.interaction_log import InteractionLog
 
 T = torch.Tensor
@@ -72,8 +73,8 @@ class BERT4Rec(NetworkAgent):
     def num_recent(self) -> int:
         return self.max_length
 
-    def catalogue_examples(self, log: InteractionLog, table: Table) -> Examples:
-        clicks = ClickSequences.of(log, self.device)
+    def catalogue_examples(self, log: InteractionLog, table: Table, selection: Selection | None) -> Examples:
+        clicks = ClickSequences.of(log, self.device, selection)
         return MaskedClicks(clicks, table, self.max_length, self.mask_probability, self.last_probability)
 
 
@@ -119,7 +120,8 @@ class MaskedClicks(Examples):
         minutes = torch.where(is_last, -1, clicks.tick[after] - clicks.tick[place])
         wanted = torch.nonzero(masked)[:, 0]
         inputs = Sequences(torch.where(masked, MASKED, item), gap_of(minutes), packing, wanted)
-        return Batch(inputs, self.table, item[wanted][:, None], torch.ones(len(wanted), 1, device=device))
+        labels = torch.ones(len(wanted), 1, device=device)
+        return Batch(inputs, self.table, item[wanted][:, None], labels, clicks.weights(place[wanted]))
 
     def split(self, share: float) -> tuple["MaskedClicks", "MaskedClicks"]:
         older, newest = self.clicks.split(share)

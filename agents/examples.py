@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from agents.fields import Table
 from agents.objective import Batch
 from agents.requests import Requests
+from agents.weighting import Selection
 from recsim_lab.interaction_log import InteractionLog
 
 A = np.ndarray
@@ -50,6 +51,8 @@ class RequestExamples(Examples):
     items: Int[T, "examples candidates"]
     labels: Float[T, "examples candidates"]
     weights: Float[T, "examples candidates"] | None = None
+    selection: Selection | None = None
+    """Another weight, for how rarely what the example shows was shown."""
 
     def __len__(self) -> int:
         return len(self.row)
@@ -67,20 +70,35 @@ class RequestExamples(Examples):
                 self.requests.table,
                 self.items[chosen],
                 self.labels[chosen],
-                None if self.weights is None else self.weights[chosen],
+                self._weights(chosen),
             )
+
+    def _weights(self, chosen: Int[T, " chosen"]) -> Float[T, "chosen candidates"] | None:
+        weights = None if self.weights is None else self.weights[chosen]
+        if self.selection is None:
+            return weights
+        selected = self.selection.batch(chosen).expand(-1, self.items.shape[1])
+        return selected if weights is None else selected * weights
 
     def split(self, share: float) -> tuple["RequestExamples", "RequestExamples"]:
         num_first = len(self) - round(share * len(self))
         return self._take(slice(None, num_first)), self._take(slice(num_first, None))
 
     def _take(self, rows: slice) -> "RequestExamples":
-        weights = None if self.weights is None else self.weights[rows]
-        return replace(self, row=self.row[rows], items=self.items[rows], labels=self.labels[rows], weights=weights)
+        return replace(
+            self,
+            row=self.row[rows],
+            items=self.items[rows],
+            labels=self.labels[rows],
+            weights=None if self.weights is None else self.weights[rows],
+            selection=None if self.selection is None else self.selection.take(rows),
+        )
 
 
-def clicks_of(log: InteractionLog, table: Table, device: str, num_recent: int | None) -> RequestExamples:
-    """An example for every click: the request that it answered, and the item."""
+def clicks_of(
+    log: InteractionLog, table: Table, device: str, num_recent: int | None, selection: Selection | None = None
+) -> RequestExamples:
+    """An example for every click: the request that it answered, and the item; `selection` is of the log's slots."""
     order = np.argsort(log.tick, kind="stable")
     row, slot = np.nonzero(log.clicks[order])
     rows, row = np.unique(row, return_inverse=True)
@@ -91,6 +109,7 @@ def clicks_of(log: InteractionLog, table: Table, device: str, num_recent: int | 
         torch.tensor(row, dtype=torch.long, device=device),
         torch.tensor(items, dtype=torch.long, device=device),
         torch.ones(items.shape, device=device),
+        selection=None if selection is None else selection.at(order[rows[row]], slot),
     )
 
 
@@ -102,11 +121,15 @@ def slates_of(
     *,
     only_clicked: bool,
     slot_weights: Float[A, " slots"] | None = None,
+    selection: Selection | None = None,
 ) -> RequestExamples:
-    """An example for every slate, or for every slate with a click; `slot_weights` say what a click in a slot counts.
+    """An example for every slate, or for every slate with a click; `slot_weights` say what a click in a slot counts,
+    `selection` what the log's rows do.
 
     Where slates without a click are examples too, the weights multiply labels, which makes the loss what it would be
-    if all slots were examined alike (Saito et al., WSDM 2020): weighting those who did not click would not.
+    if all slots were examined alike (Saito et al., WSDM 2020): weighting those who did not click would not. Of a pair
+    or list they weight what was clicked (Joachims, Swaminathan & Schnabel, WSDM 2017), while what was not clicked may
+    still not have been looked at: that takes away much of the bias, not all.
     """
     order = np.argsort(log.tick, kind="stable")
     if only_clicked:
@@ -123,16 +146,5 @@ def slates_of(
         torch.tensor(log.slate[order], dtype=torch.long, device=device),
         labels,
         weights,
+        None if selection is None else selection.take(order),
     )
-
-
-def slot_weights_of(log: InteractionLog, largest: float = 10.0) -> Float[A, " slots"]:
-    """How much more a click counts in each slot than in the best one: inverse click rates, at most `largest`.
-
-    Where slates are random, click rates of slots are in proportion to how often slots are examined, so these are
-    inverse propensities (Joachims, Swaminathan & Schnabel, WSDM 2017); where a policy puts its best items first,
-    they also undo part of the policy's work.
-    """
-    rate = log.clicks.mean(axis=0) if len(log) else np.ones(log.num_slots)
-    highest = max(float(rate.max()), np.finfo(np.float64).tiny)
-    return np.minimum(highest / np.maximum(rate, highest / largest), largest)

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float32, Int
 
 from agents.base import LOWEST, NamedAgent, check_catalogue, indifferent
-from agents.examples import Examples, clicks_of, slates_of, slot_weights_of
+from agents.examination import examine
+from agents.examples import Examples, clicks_of, slates_of
 from agents.fields import Schema, Table
 from agents.losses import make_loss
 from agents.negatives import Hard, InBatch, Mixed, Negatives, popularity, uniform
@@ -20,6 +21,7 @@ from agents.network import DotNetwork, Network
 from agents.objective import Catalogue, Impressions, Objective, WholeCatalogue
 from agents.requests import Requests
 from agents.training import Epoch, Report, Schedule, fit, held_out_loss, seeded
+from agents.weighting import MOST_WEIGHT, Selection, Weighting
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import FeatureTable, Observation, Scorer
 
@@ -54,6 +56,13 @@ class NetworkAgent(NamedAgent, Scorer):
     network scores highest. With `shared`, one draw serves a whole batch. `logq` corrects softmax losses for how
     often each negative is drawn.
 
+    What the log shows was chosen by a policy. `weighting="ips"` makes up for it by the propensities that the log holds:
+    of an impression for pointwise losses of slates, of a whole slate for the other losses of slates, which are about
+    documents that were shown together, and for `target="catalogue"` of the click's impression, so that clicks count as
+    if items had been shown by chance. `"snips"` divides the weights of a batch by their mean. See `agents.weighting`
+    for what weights mean, what a log without choice does, and which logs are refused. Slates of many slots are rare
+    each: their weights leave little of a log, or are mostly cut off at `most_weight`.
+
     `learn` again goes on from the weights and the optimiser's state, for `warm_epochs` instead of `epochs`.
     With `validation` above 0, that share of the examples, the newest, is held out and training stops after
     `patience` epochs without a better loss on it. `curve` is what the last `learn` brought, epoch by epoch.
@@ -71,7 +80,14 @@ class NetworkAgent(NamedAgent, Scorer):
     """Epochs before the first hard negatives."""
     position: Literal["ignored", "feature", "weight"] = "feature"
     """What the slot of an impression is: nothing, an offset to learn and leave out when serving, or a weight that
-    makes up for how rarely it is clicked."""
+    makes up for how rarely it is looked at, at most 10."""
+    examination: Literal["rates", "propensities", "repeats"] = "rates"
+    """How `position="weight"` tells from a log how rarely a slot is looked at: see `agents.examination`. Rates are
+    right where slates are random."""
+    weighting: Weighting = "none"
+    most_weight: float = MOST_WEIGHT
+    """The bound on weights, in which 1 means shown as often as by chance. A lower one has less variance and more
+    bias."""
     epochs: int = 10
     warm_epochs: int = 2
     learning_rate: float = 0.003
@@ -119,6 +135,8 @@ class NetworkAgent(NamedAgent, Scorer):
         for name in ("weight_decay", "popularity_power"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be at least 0 and finite, got {getattr(self, name)}")
+        if not self.most_weight >= 1:
+            raise ValueError(f"most_weight must be at least 1, got {self.most_weight}")
         if not 0 < self.hard_share <= 1:
             raise ValueError(f"hard_share must be in (0, 1], got {self.hard_share}")
         if not 0 <= self.validation < 1:
@@ -129,6 +147,8 @@ class NetworkAgent(NamedAgent, Scorer):
             ("target", ("catalogue", "impressions")),
             ("negatives", ("uniform", "popularity", "in-batch", "mixed", "hard")),
             ("position", ("ignored", "feature", "weight")),
+            ("examination", ("rates", "propensities", "repeats")),
+            ("weighting", ("none", "ips", "snips")),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
@@ -151,6 +171,11 @@ class NetworkAgent(NamedAgent, Scorer):
                 )
         elif self.position == "weight":
             raise ValueError("position must be left out where target='catalogue', which knows no slots, got 'weight'")
+        if self.examination != "rates" and self.position != "weight":
+            raise ValueError(
+                f"examination must be left out unless position='weight', which it is for, got {self.examination!r} "
+                f"and position={self.position!r}"
+            )
         if self.loss in ("ce", "gbce") and self.negatives != "uniform":
             raise ValueError(
                 f"negatives must be left out where loss={self.loss!r}, which is about all items alike, "
@@ -262,20 +287,28 @@ class NetworkAgent(NamedAgent, Scorer):
             self.network, self._kept = before, None
 
     def _examples(self, log: InteractionLog, table: Table) -> Examples:
+        # Pairs and lists are of documents that were shown together.
+        together = self.target == "impressions" and make_loss(self.loss).kind != "pointwise"
+        selection = slot_weights = None
+        if self.weighting != "none":
+            selection = Selection.of(log, self.weighting, self.most_weight, self.device, whole=together)
         if self.target == "catalogue":
-            return self.catalogue_examples(log, table)
+            return self.catalogue_examples(log, table, selection)
+        if self.position == "weight":
+            slot_weights = examine(log, self.examination, self.most_weight).weights()
         return slates_of(
             log,
             table,
             self.device,
             self.num_recent,
-            only_clicked=self.loss == "ce" or make_loss(self.loss).kind != "pointwise",
-            slot_weights=slot_weights_of(log) if self.position == "weight" else None,
+            only_clicked=together,
+            slot_weights=slot_weights,
+            selection=selection,
         )
 
-    def catalogue_examples(self, log: InteractionLog, table: Table) -> Examples:
-        """An example for each click; sequence models read whole sequences instead."""
-        return clicks_of(log, table, self.device, self.num_recent)
+    def catalogue_examples(self, log: InteractionLog, table: Table, selection: Selection | None) -> Examples:
+        """An example for each click, weighted by `selection`; sequence models read whole sequences instead."""
+        return clicks_of(log, table, self.device, self.num_recent, selection)
 
     def _objective(self, log: InteractionLog, network: Network, slot_bias: T | None) -> Objective:
         if self.target == "impressions":

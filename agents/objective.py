@@ -54,7 +54,10 @@ class Objective(ABC):
 @final
 @dataclass(frozen=True)
 class Catalogue(Objective):
-    """Clicked items against drawn ones. `correct` takes the log of the expected number off the negatives' scores."""
+    """Clicked items against drawn ones. `correct` takes the log of the expected number off the negatives' scores.
+
+    A click's weight is that of its negatives too, as if the click had come that many times.
+    """
 
     criterion: Loss
     negatives: Negatives
@@ -79,7 +82,7 @@ class Catalogue(Objective):
         mask = torch.cat([batch.mask, draw.valid(clicked)], dim=1)
         unclicked = torch.zeros_like(mask[:, 1:], dtype=batch.labels.dtype)
         labels = torch.cat([batch.labels, unclicked], dim=1)
-        weights = None if batch.weights is None else torch.cat([batch.weights, unclicked + 1], dim=1)
+        weights = None if batch.weights is None else batch.weights.expand(mask.shape)
         loss = self.criterion(scores, labels, mask, weights)
         if self.weight_decay:
             loss = loss + self.weight_decay * (network.size(encoded, positive) + network.size(encoded, negative)) / 2
@@ -99,7 +102,8 @@ class WholeCatalogue(Objective):
     def loss(self, network: Network, batch: Batch, judge: Network | None = None) -> Float[T, ""]:
         encoded = network.encode(batch.inputs)
         embedded = network.embed(self.pool, batch.table)
-        loss = full_cross_entropy(encoded, embedded, self.place[batch.items[:, 0]])
+        weights = None if batch.weights is None else batch.weights[:, 0]
+        loss = full_cross_entropy(encoded, embedded, self.place[batch.items[:, 0]], weights=weights)
         if self.weight_decay:
             loss = loss + self.weight_decay * network.size(encoded, embedded)
         return loss

@@ -18,6 +18,7 @@ from agents.objective import Batch
 from agents.sequence_network import SequenceNetwork
 from agents.sequences import NOTHING, ClickSequences, Sequences, gap_of
 from agents.transformer import TransformerConfig
+from agents.weighting import Selection
 from recsim_lab.interaction_log import InteractionLog
 
 T = torch.Tensor
@@ -70,8 +71,8 @@ class SASRec(NetworkAgent):
     def num_recent(self) -> int:
         return self.max_length
 
-    def catalogue_examples(self, log: InteractionLog, table: Table) -> Examples:
-        return NextClicks(ClickSequences.of(log, self.device), table, self.max_length)
+    def catalogue_examples(self, log: InteractionLog, table: Table, selection: Selection | None) -> Examples:
+        return NextClicks(ClickSequences.of(log, self.device, selection), table, self.max_length)
 
 
 @final
@@ -102,9 +103,10 @@ class NextClicks(Examples):
         token = torch.where(windows.is_first, NOTHING, clicks.item[before])
         minutes = torch.where(windows.is_first, -1, clicks.tick[windows.place] - clicks.tick[before])
         wanted = torch.nonzero(windows.is_target)[:, 0]
-        items = clicks.item[windows.place[wanted]][:, None]
+        place = windows.place[wanted]
+        items = clicks.item[place][:, None]
         inputs = Sequences(token, gap_of(minutes), windows.packing, wanted)
-        return Batch(inputs, self.table, items, torch.ones(items.shape, device=items.device))
+        return Batch(inputs, self.table, items, torch.ones(items.shape, device=items.device), clicks.weights(place))
 
     def split(self, share: float) -> tuple["NextClicks", "NextClicks"]:
         older, newest = self.clicks.split(share)

@@ -5,10 +5,11 @@ from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from agents.requests import Requests
 from agents.transformer import Packing, pack
+from agents.weighting import Selection
 from recsim_lab.interaction_log import InteractionLog
 
 A = np.ndarray
@@ -47,10 +48,12 @@ class ClickSequences:
     first: Int[T, " sequences"]
     end: Int[T, " sequences"]
     first_target: Int[T, " sequences"]
+    selection: Selection | None = None
+    """How much each click counts as what is to be predicted."""
 
     @staticmethod
-    def of(log: InteractionLog, device: str) -> "ClickSequences":
-        """All clicks of a log; those of one slate in order of its slots."""
+    def of(log: InteractionLog, device: str, selection: Selection | None = None) -> "ClickSequences":
+        """All clicks of a log; those of one slate in order of its slots. `selection` is of the log's slots."""
         order = np.lexsort((log.step, log.session, log.user))
         row, slot = np.nonzero(log.clicks[order])
         row = order[row]
@@ -58,7 +61,8 @@ class ClickSequences:
         end = torch.tensor(np.cumsum(num), dtype=torch.long, device=device)
         first = end - torch.tensor(num, dtype=torch.long, device=device)
         item = torch.tensor(log.slate[row, slot], dtype=torch.long, device=device)
-        return ClickSequences(item, torch.tensor(log.tick[row], device=device), first, end, first)
+        tick = torch.tensor(log.tick[row], device=device)
+        return ClickSequences(item, tick, first, end, first, None if selection is None else selection.at(row, slot))
 
     def __len__(self) -> int:
         return len(self.first)
@@ -75,6 +79,10 @@ class ClickSequences:
 
     def _where(self, kept: Bool[T, " sequences"]) -> "ClickSequences":
         return replace(self, first=self.first[kept], end=self.end[kept], first_target=self.first_target[kept])
+
+    def weights(self, clicks: Int[T, " chosen"]) -> Float[T, "chosen 1"] | None:
+        """How much these clicks count that a batch asks for, where they do not count alike."""
+        return None if self.selection is None else self.selection.batch(clicks)
 
     def windows(self, chosen: Int[T, " chosen"], max_length: int) -> "Windows":
         """The last `max_length` clicks of the chosen sequences."""

@@ -260,19 +260,20 @@ def full_cross_entropy(
     items: Float[T, "items dim"],
     targets: Int[T, " tokens"],
     bias: Float[T, " items"] | None = None,
+    weights: Float[T, " tokens"] | None = None,
 ) -> Float[T, ""]:
-    """The mean over tokens of -log softmax(states · items + bias)[target], over the whole catalogue.
+    """The mean over tokens of -log softmax(states · items + bias)[target], over the whole catalogue, times `weights`.
 
     Never holds the logits of all tokens: they are made in chunks, and as the gradient of a mean is known at
     once, each chunk leaves its share of it behind before the next. That takes three matrix products where
     recomputation in the backward pass would take four.
     """
-    return _FullCrossEntropy.apply(states, items, targets, bias)
+    return _FullCrossEntropy.apply(states, items, targets, bias, weights)
 
 
 class _FullCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, states: T, items: T, targets: T, bias: T | None) -> T:
+    def forward(ctx: Any, states: T, items: T, targets: T, bias: T | None, weights: T | None) -> T:
         with_gradient = any(ctx.needs_input_grad)
         of_states = torch.empty_like(states) if with_gradient else None
         of_items = torch.zeros_like(items) if with_gradient else None
@@ -286,9 +287,12 @@ class _FullCrossEntropy(torch.autograd.Function):
             chances = torch.softmax(logits, dim=1)
             # The largest chance is exp(0) / sum(exp(logit - largest logit)).
             log_sum = logits.amax(1) - chances.amax(1).log()
-            total += (log_sum - logits.gather(1, target)[:, 0]).sum(dtype=torch.float64)
+            losses = log_sum - logits.gather(1, target)[:, 0]
+            total += (losses if weights is None else losses * weights[chunk]).sum(dtype=torch.float64)
             if of_states is not None and of_items is not None:
                 residual = chances.scatter_add_(1, target, chances.new_full(target.shape, -1.0))
+                if weights is not None:
+                    residual *= weights[chunk, None]
                 torch.mm(residual, items, out=of_states[chunk])
                 of_items.addmm_(residual.T, some)
                 if of_bias is not None:
@@ -302,4 +306,4 @@ class _FullCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, gradient: T) -> tuple[T | None, ...]:
         of_states, of_items, of_bias = ctx.saved_tensors
         scale = gradient / ctx.num_tokens
-        return of_states * scale, of_items * scale, None, None if of_bias is None else of_bias * scale
+        return of_states * scale, of_items * scale, None, None if of_bias is None else of_bias * scale, None

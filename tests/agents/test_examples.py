@@ -1,12 +1,10 @@
 """Logs become examples: every click, or every slate, once, with what was known at the moment of the request."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
-from agents.examples import clicks_of, slates_of, slot_weights_of
+from agents.examples import clicks_of, slates_of
 from agents.fields import Schema
 
 A = np.ndarray
@@ -105,14 +103,3 @@ def test_the_newest_are_held_out(share, num_newest, small):
     assert torch.equal(torch.cat([older.labels, newest.labels]), examples.labels)
     if len(older) and len(newest):
         assert examples.requests.tick[older.row].max() <= examples.requests.tick[newest.row].min()
-
-
-def test_slot_weights_are_inverse_click_rates(log):
-    clicks = np.zeros((100, 5), bool)
-    for slot, num_clicks in enumerate((40, 80, 20, 4, 0)):
-        clicks[:num_clicks, slot] = True
-    log = replace(log.take(slice(100)), clicks=clicks)
-    assert slot_weights_of(log).tolist() == pytest.approx([2, 1, 4, 10, 10])
-    assert slot_weights_of(log, largest=3.0).tolist() == pytest.approx([2, 1, 3, 3, 3])
-    assert slot_weights_of(log.take(slice(0))).tolist() == [1] * 5
-    assert np.isfinite(slot_weights_of(replace(log, clicks=np.zeros_like(clicks)))).all()

@@ -1,0 +1,113 @@
+"""What a log shows was chosen by a policy: inverse propensities make it count as if slates had been random.
+
+A policy shows what it believes in, so a loss over what it showed is about these items alone. Where each term counts
+1 / (the chance of being shown), the loss over the log has the expectation of the loss over all that could have been
+shown (Schnabel et al., "Recommendations as Treatments", ICML 2016). What could have been shown is, for a loss of
+documents, each item in each slot, and for a loss of pairs or lists each slate, as these are about documents that were
+shown together.
+
+Weights by selection make up for what stood where: so weighted, no slot has better items than another. That a click is
+rarer in a slot that few look at remains, for all items alike, and is what `agents.examination` makes up for, by a
+factor of clicks alone. The two multiply, and only together they give what would be clicked if all items were looked at.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal, final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from recsim_lab.interaction_log import InteractionLog
+from recsim_lab.policy import FeatureTable
+
+A = np.ndarray
+T = torch.Tensor
+
+Weighting = Literal["none", "ips", "snips"]
+
+MOST_WEIGHT = 100.0
+"""What was shown more than this many times more rarely than by chance counts no more, unless another bound is given."""
+
+
+@final
+@dataclass(frozen=True)
+class Selection:
+    """How much examples count, one weight for each document or one for the whole list.
+
+    `normalised`: those of a batch are divided by their mean (Swaminathan & Joachims, "The Self-Normalized Estimator for
+    Counterfactual Learning", NIPS 2015), which keeps steps of one size, at a bias that falls as 1 / batch size.
+    """
+
+    weights: Float[T, "examples counted"]
+    normalised: bool
+
+    @staticmethod
+    def of(
+        log: InteractionLog, weighting: Literal["ips", "snips"], most_weight: float, device: str, *, whole: bool
+    ) -> "Selection":
+        """The weights of a log's rows; see `inverse_propensities`."""
+        weights = inverse_propensities(log, whole=whole, most_weight=most_weight)
+        return Selection(torch.tensor(weights, dtype=torch.float32, device=device), weighting == "snips")
+
+    def take(self, rows: Int[A | T, " taken"] | slice) -> "Selection":
+        return replace(self, weights=self.weights[rows])
+
+    def at(self, row: Int[A, " clicks"], slot: Int[A, " clicks"]) -> "Selection":
+        """The weight of each of these impressions, as an example of its own."""
+        return replace(self, weights=self.weights[row, slot][:, None])
+
+    def batch(self, chosen: Int[T, " chosen"]) -> Float[T, "chosen counted"]:
+        """The weights of the examples that make up a batch."""
+        weights = self.weights[chosen]
+        return weights / weights.mean() if self.normalised else weights
+
+
+def inverse_propensities(
+    log: InteractionLog, *, whole: bool, most_weight: float = MOST_WEIGHT
+) -> Float[A, "rows counted"]:
+    """1 / propensity of each slot (`whole`: of each slate), over what that is on average, at most `most_weight`.
+
+    The average is the number of items on offer (of slates made of them), which is what the mean of 1 / propensity is
+    expected to be for any policy that might show each of them. So 1 means shown as often as by chance, and the mean of
+    weighted losses estimates, without bias but for the bound, the mean over all that could have been shown. Where a
+    policy can show one thing only, its propensity is 1 and so is the number. A log without any choice thus has weights
+    of exactly 1, which correct nothing; in one with some choice, what was certain counts as little as it should.
+
+    Rules that forbid items make the number too high, by one factor for the whole log. Estimated propensities are taken
+    as they are.
+
+    Raises:
+        ValueError: if a propensity is not known, or is not in (0, 1].
+    """
+    chance = log.prefix_propensity[:, -1:] if whole else log.propensity
+    chance = _checked(chance.astype(np.float64), "prefix_propensity" if whole else "propensity")
+    if not len(log):
+        return chance
+    num_items = _num_on_offer(log.features, log.tick)[:, None]
+    if whole:
+        before = np.concatenate([np.ones((len(log), 1)), log.prefix_propensity[:, :-1]], axis=1)
+        left = np.maximum(num_items - np.arange(log.num_slots), 1).astype(np.float64)
+        num_possible = np.where(log.prefix_propensity >= before, 1.0, left).prod(axis=1)
+    else:
+        num_possible = np.where(chance >= 1, 1, num_items)
+    return np.minimum(1 / chance / num_possible.mean(), most_weight)
+
+
+def _checked(chance: Float[A, "rows counted"], name: str) -> Float[A, "rows counted"]:
+    if num_unknown := int(np.isnan(chance).sum()):
+        raise ValueError(
+            f"{name} must be known to weight by it, got NaN in {num_unknown} of {chance.size}: put estimates in its "
+            "place, by probabilities() of the policy that served, or learn with weighting='none'"
+        )
+    if (wrong := (chance <= 0) | (chance > 1 + 1e-6)).any():
+        raise ValueError(f"{name} of what was shown must be in (0, 1], got {chance[wrong][0]}")
+    return chance
+
+
+def _num_on_offer(features: FeatureTable, tick: Int[A, " rows"]) -> Int[A, " rows"]:
+    """How many items are on offer at each tick, at least 1."""
+    released, withdrawn = (
+        np.searchsorted(np.sort(ticks), tick, side="right") for ticks in (features.release, features.withdrawal)
+    )
+    return np.maximum(released - withdrawn, 1)
