@@ -30,7 +30,7 @@ from scenarios.real_claims import real_claims
 ONLINE = "online/clicks_per_slate"
 _SLATE = "offline/temporal-slate"
 _DOT, _MLP = "mf", "mlp:history=none,context=false,fields=false"
-_SHOWN = "dlrm:target=impressions,loss="
+_SHOWN = "mf:target=impressions,loss="
 
 
 @dataclass(frozen=True)
