@@ -29,6 +29,7 @@ T = torch.Tensor
 class SASRec(NetworkAgent):
     """Scores by the state after the last `max_length` clicks, in a transformer of `num_blocks` blocks.
 
+    `TransformerConfig` explains their shape.
     `embeddings` says what joins a click's vector: its `position` in the sequence, the `time` from it to the next event
     (for the newest click, to the request), or `both`. Of a user's clicks the last `max_length` are learned from;
     `batch_size` counts users, or slates where `target="impressions"`. Its loss stands still for some epochs before the
@@ -41,6 +42,9 @@ class SASRec(NetworkAgent):
     num_blocks: int = 2
     num_heads: int = 1
     max_length: int = 50
+    feedforward_factor: int = 1
+    activation: Literal["relu", "gelu"] = "relu"
+    norm: Literal["pre", "post", "query"] = "pre"
     dropout: float = 0.2
     embeddings: Literal["position", "time", "both"] = "both"
     loss: Loss = "ce"
@@ -61,6 +65,9 @@ class SASRec(NetworkAgent):
             num_heads=self.num_heads,
             max_length=self.max_length,
             dropout=self.dropout,
+            feedforward_factor=self.feedforward_factor,
+            activation=self.activation,
+            norm=self.norm,
             positions=self.embeddings != "time",
         )
 

@@ -65,11 +65,11 @@ DOT = "batch_size=2048,learning_rate=0.002"
 LAYERS = "batch_size=1024,weight_decay=0.0002"
 SIZES = (
     Size(16, f"{DOT},weight_decay=0.0011,epochs=20", f"{LAYERS},learning_rate=0.01,epochs=14"),
-    Size(64, f"{DOT},weight_decay=0.001,epochs=16", f"{LAYERS},learning_rate=0.005,epochs=14"),
+    Size(128, f"{DOT},weight_decay=0.0014,epochs=16", f"{LAYERS},learning_rate=0.005,epochs=12"),
 )
 
 
-@benchmark("mf-mlp-ncf", "MovieLens-1M", NCF_FILES, minutes=40)
+@benchmark("mf-mlp-ncf", "MovieLens-1M", NCF_FILES, minutes=60)
 def mf_mlp_ncf(report: Report) -> list[Row]:
     """Both models at every size, and the paired differences of their hit rates."""
     data = load_ncf()
