@@ -221,6 +221,26 @@ class NetworkAgent(NamedAgent, Scorer):
             scores[np.broadcast_to(unknown, scores.shape) if items is None else unknown[items]] = LOWEST
         return scores
 
+    def vectors(self, observation: Observation) -> tuple[Float32[A, "rows dim"], Float32[A, "items dim"]]:
+        """The vectors of requests and of the catalogue, whose dot products are the scores of a `DotNetwork`.
+
+        Raises:
+            ValueError: if nothing was learned yet, the network is none, or requests are of another catalogue.
+        """
+        if not isinstance(self.network, DotNetwork):
+            what = "an agent that has not learned" if self.network is None else self.family
+            raise ValueError(f"vectors must be those of a network of dot products, got {what}")
+        check_catalogue(self.network.schema.num_items, observation)
+        kept = self._keep(observation.features)
+        with torch.no_grad():
+            encoded = [
+                self.network.encode(
+                    Requests.of(observation.take(slice(start, start + 4096)), kept.table, self.device, self.num_recent)
+                )
+                for start in range(0, max(len(observation), 1), 4096)
+            ]
+        return torch.cat(encoded).cpu().numpy(), kept.embedded.cpu().numpy()
+
     @property
     def num_recent(self) -> int | None:
         """How many of a request's clicks the network reads (None: all)."""

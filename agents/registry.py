@@ -1,12 +1,22 @@
 """Agents by name: `mf:dim=32,target=impressions` is the family `mf` with two parameters changed.
 
-Every agent also takes `epsilon`, which wraps it: `mf:dim=32,epsilon=0.1` is `EpsilonGreedy` around `mf:dim=32`.
+Further parameters put policies around the agent: `mf:dim=32,epsilon=0.1` is `EpsilonGreedy` around `mf:dim=32`. Each
+such policy has one parameter that asks for it, and others that may go with it. From the inside out:
+
+    thompson=1, prior             `NeuralLinear`: Thompson sampling on the last layer
+    boltzmann=0.3, standardised   `PlackettLuce` of that temperature
+    ensemble=5, share             `BootstrappedEnsemble` of so many copies
+    epsilon=0.1, half_life_days, floor, per=slot or slate, rarity_power
+                                  `EpsilonGreedy`, `EpsilonGreedySlate`, or (with `rarity_power`) `NewItemExploration`
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 from agents.base import NamedAgent, parameters_of
 from agents.baselines import Popularity, Random
@@ -14,7 +24,16 @@ from agents.bert4rec import BERT4Rec
 from agents.dcn import DCN
 from agents.dlrm import DLRM
 from agents.ease import EASE
-from agents.exploration import EpsilonGreedy
+from agents.exploration import (
+    BootstrappedEnsemble,
+    EpsilonGreedy,
+    EpsilonGreedySlate,
+    LinearThompson,
+    LinUCB,
+    NeuralLinear,
+    NewItemExploration,
+    PlackettLuce,
+)
 from agents.implicit_als import ImplicitALS
 from agents.item_neighbours import ItemKNN
 from agents.matrix_factorization import MatrixFactorization
@@ -46,7 +65,52 @@ _AGENTS = {
     "dcn": _Entry(DCN),
     "sasrec": _Entry(SASRec),
     "bert4rec": _Entry(BERT4Rec),
+    "linucb": _Entry(LinUCB),
+    "linear-thompson": _Entry(LinearThompson),
 }
+
+_Make = Callable[[int], Agent]
+"""Makes an agent of a seed."""
+
+
+def _neural_linear(make: _Make, seed: int, thompson: float, prior: float = 1.0) -> Agent:
+    return NeuralLinear(make(seed), thompson, prior)
+
+
+def _plackett_luce(make: _Make, seed: int, boltzmann: float, standardised: bool = True) -> Agent:
+    return PlackettLuce(make(seed), boltzmann, standardised)
+
+
+def _ensemble(make: _Make, seed: int, ensemble: int, share: float = 0.5) -> Agent:
+    seeds = np.random.SeedSequence(seed).generate_state(max(ensemble, 0))
+    return BootstrappedEnsemble(tuple(make(int(own)) for own in seeds), share, seed)
+
+
+def _epsilon_greedy(
+    make: _Make,
+    seed: int,
+    epsilon: float,
+    half_life_days: float | None = None,
+    floor: float = 0.0,
+    per: Literal["slot", "slate"] = "slot",
+    rarity_power: float | None = None,
+) -> Agent:
+    agent = make(seed)
+    if rarity_power is None:
+        return (EpsilonGreedy if per == "slot" else EpsilonGreedySlate)(agent, epsilon, half_life_days, floor)
+    if per == "slate":
+        raise ValueError("rarity_power must go with per=slot: slates that are random as a whole know no rarity")
+    return NewItemExploration(agent, epsilon, half_life_days, floor, rarity_power=rarity_power)
+
+
+_WRAPPERS: Mapping[str, Callable[..., Agent]] = {
+    "thompson": _neural_linear,
+    "boltzmann": _plackett_luce,
+    "ensemble": _ensemble,
+    "epsilon": _epsilon_greedy,
+}
+"""What goes around an agent, from the inside out, by the parameter that asks for it; the others of the function may go
+with it."""
 
 
 def agent_names() -> tuple[str, ...]:
@@ -68,11 +132,31 @@ def make_agent(spec: str, seed: int = 0, device: str = "cpu") -> Agent:
         ValueError: if there is no such agent or parameter, or a value is not of the parameter's type or range.
     """
     entry, given = _parse(spec)
-    epsilon = given.pop("epsilon", None)
+    own = {name: given.pop(name) for name in tuple(given) if name not in _WRAPPED_BY}
+    make: _Make = partial(_bare, entry, own, device)
+    for key, wrap in _WRAPPERS.items():
+        chosen = {name: value for name, value in given.items() if _WRAPPED_BY[name] == key}
+        if chosen and key not in chosen:
+            raise ValueError(f"{', '.join(chosen)} must go with {key}, got {spec!r}")
+        if chosen:
+            make = partial(wrap, make, **chosen)
+    return make(seed)
+
+
+def _bare(entry: _Entry, own: Mapping[str, Any], device: str, seed: int) -> Agent:
     of_the_run = {"seed": seed, "device": device}
-    given |= {f.name: of_the_run[f.name] for f in fields(entry.agent) if f.name in of_the_run}
-    agent = entry.agent(**{**entry.changed, **given})
-    return agent if epsilon is None else EpsilonGreedy(agent, epsilon)
+    run = {f.name: of_the_run[f.name] for f in fields(entry.agent) if f.name in of_the_run}
+    return entry.agent(**{**entry.changed, **own, **run})
+
+
+def _parameters_of_wrapper(wrap: Callable[..., Agent]) -> dict[str, Any]:
+    """The types of the parameters of a function of `_WRAPPERS` by name."""
+    hints = get_type_hints(wrap)
+    return {name: hint for name, hint in hints.items() if name not in ("make", "seed", "return")}
+
+
+_WRAPPED_BY = {name: key for key, wrap in _WRAPPERS.items() for name in _parameters_of_wrapper(wrap)}
+"""The parameter that each parameter of a wrapper must go with."""
 
 
 def _parse(spec: str) -> tuple[_Entry, dict[str, Any]]:
@@ -100,7 +184,9 @@ def _parameters(entry: _Entry) -> dict[str, Any]:
     """The types of all that a spec may set."""
     hints = get_type_hints(entry.agent)
     own = {f.name: hints[f.name] for f in parameters_of(entry.agent)}
-    return own | {"epsilon": float}
+    for wrap in _WRAPPERS.values():
+        own |= _parameters_of_wrapper(wrap)
+    return own
 
 
 def _value(text: str, hint: Any) -> Any:

@@ -12,7 +12,10 @@ from agents.base import read_arrays, write_arrays
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import Agent, Policy, Scorer
 
+A = np.ndarray
+
 _DESCRIPTION = "parts of a policy"
+_INSIDE, _OWN = "inside", "own/"
 
 
 @dataclass(eq=False)
@@ -39,6 +42,45 @@ class Wrapper(Agent):
             self.policy.load(path)
 
 
+@dataclass(eq=False)
+class LearningWrapper(Wrapper):
+    """Learns something of its own besides, after the policy inside; one file holds both."""
+
+    @abstractmethod
+    def learn_besides(self, log: InteractionLog) -> None:
+        """Learn anew from this log, from which the policy inside has just learned."""
+
+    @abstractmethod
+    def own_state(self) -> dict[str, A]:
+        """All that was learned besides, as named arrays."""
+
+    @abstractmethod
+    def restore_own(self, state: Mapping[str, A]) -> None:
+        """Take over what `own_state` gave."""
+
+    def learn(self, log: InteractionLog) -> None:
+        super().learn(log)
+        self.learn_besides(log)
+
+    def save(self, path: Path) -> None:
+        arrays = {_OWN + name: value for name, value in self.own_state().items()}
+        inner = _file_of(self.policy) if isinstance(self.policy, Agent) else None
+        write_arrays(path, arrays if inner is None else arrays | {_INSIDE: inner}, self.name)
+
+    def load(self, path: Path) -> None:
+        """Take over what `save` wrote.
+
+        Raises:
+            ValueError: if the file holds a policy of another name.
+        """
+        arrays, description = read_arrays(path)
+        if description != self.name:
+            raise ValueError(f"{path} must hold the policy {self.name}, got {description or 'no policy'}")
+        if isinstance(self.policy, Agent) and _INSIDE in arrays:
+            _load_file(self.policy, arrays[_INSIDE])
+        self.restore_own({name.removeprefix(_OWN): value for name, value in arrays.items() if name.startswith(_OWN)})
+
+
 class Combination(Agent):
     """Passes what an agent must do on to several policies; one that stands in several places learns once.
 
@@ -55,15 +97,8 @@ class Combination(Agent):
             agent.learn(log)
 
     def save(self, path: Path) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            files = {}
-            for name, agent in self._learners().items():
-                file = Path(folder) / "part"
-                agent.save(file)
-                if file.exists():  # a wrapper around what does not learn writes none
-                    files[name] = np.fromfile(file, np.uint8)
-                    file.unlink()
-        write_arrays(path, files, _DESCRIPTION)
+        files = {name: _file_of(agent) for name, agent in self._learners().items()}
+        write_arrays(path, {name: file for name, file in files.items() if file is not None}, _DESCRIPTION)
 
     def load(self, path: Path) -> None:
         """Take over what `save` wrote.
@@ -75,11 +110,8 @@ class Combination(Agent):
         learners = self._learners()
         if description != _DESCRIPTION or not set(files) <= set(learners):
             raise ValueError(f"{path} must hold the parts {sorted(learners)}, got {sorted(files) or description}")
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in files.items():
-                file = Path(folder) / name.replace("/", "_")
-                content.tofile(file)
-                learners[name].load(file)
+        for name, content in files.items():
+            _load_file(learners[name], content)
 
     def _learners(self) -> dict[str, Agent]:
         """The parts that learn, each under the first of its names."""
@@ -88,3 +120,18 @@ class Combination(Agent):
             if isinstance(part, Agent):
                 found.setdefault(id(part), (name, part))
         return dict(found.values())
+
+
+def _file_of(agent: Agent) -> A | None:
+    """The bytes that an agent saves; a wrapper around what does not learn saves none."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "part"
+        agent.save(file)
+        return np.fromfile(file, np.uint8) if file.exists() else None
+
+
+def _load_file(agent: Agent, content: A) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "part"
+        content.tofile(file)
+        agent.load(file)

@@ -1,0 +1,103 @@
+"""Boltzmann exploration of whole slates: the higher an item's score, the likelier it comes first (Plackett-Luce)."""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from agents.base import LOWEST
+from agents.exploration.base import check_redraws, named_with
+from agents.exploration.race import Race, in_pieces, later_redrawn, only_first, told_in_pieces
+from agents.wrapper import Wrapper
+from recsim_lab.policy import Observation, Recommendation, Scorer, answered, check_slots
+from recsim_lab.probabilities import NUM_REDRAWS, Probabilities, exactly, over_redraws
+from recsim_lab.streams import Draws
+
+A = np.ndarray
+
+_ROUNDING = 1e-6
+"""Scores whose standard deviation is a smaller share of their mean are equal but for rounding."""
+
+
+@final
+@dataclass(eq=False)
+class PlackettLuce(Wrapper):
+    """Fills each slot with an item drawn from those not yet placed in proportion to exp(score / `temperature`).
+
+    Scores are counted in standard deviations of the request's eligible items, so that a temperature means the same
+    around any model and for any user: an item whose score is one deviation higher is exp(1 / temperature) times as
+    likely to come first, whatever the scores' zero and unit. Of n items with normal scores, temperatures far below
+    1 / sqrt(2 ln n) (.23 for 10,000 items) are nearly greedy, far above it nearly random. With `standardised=False`
+    scores count as they are: a model whose scores are log-odds or logits of a softmax then shows items as often as it
+    believes in them, at temperature 1. Items that the model has no ground to judge count neither way and come last.
+
+    Prefixes are exact, marginals in the first slot too; in later slots `recommend` says NaN and `probabilities`
+    averages what each slot would hold given the slots before, over `redraws` of those.
+    """
+
+    temperature: float | int
+    standardised: bool = True
+    redraws: int = NUM_REDRAWS
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.policy, Scorer):
+            raise ValueError(f"policy must be a scorer, around which rules and other parts go, got {self.policy.name}")
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"temperature must be above 0 and finite, got {self.temperature}")
+        check_redraws(self.redraws)
+
+    @property
+    def name(self) -> str:
+        parameters: dict[str, float | str] = {"boltzmann": self.temperature}
+        return named_with(self.policy.name, parameters if self.standardised else parameters | {"standardised": "false"})
+
+    def recommend(self, observation: Observation, num_slots: int, draws: Draws) -> Recommendation:
+        eligible, scores = observation.eligible(), self._scores(observation)
+        check_slots(eligible, num_slots)
+        items = np.empty((len(observation), num_slots), np.int32)
+        prefix = np.empty(items.shape)
+        for rows in in_pieces(len(observation), eligible.shape[1]):
+            race = self._race(scores[rows], eligible[rows])
+            items[rows] = race.draw(num_slots, draws.take(np.arange(len(draws))[rows]))
+            prefix[rows] = np.cumprod(race.next_probability(items[rows]), axis=1)
+        told = exactly(only_first(prefix), prefix)
+        return answered(items, told, np.zeros(items.shape, np.int16), (self.name,))
+
+    def probabilities(self, observation: Observation, slates: Int[A, "rows slots"]) -> Probabilities:
+        eligible, scores = observation.eligible(), self._scores(observation)
+        check_slots(eligible, slates.shape[1])
+
+        def tell(requests: Observation, slates: Int[A, "piece slots"], rows: slice) -> Probabilities:
+            race = self._race(scores[rows], eligible[rows])
+            prefix = np.cumprod(race.next_probability(slates), axis=1)
+            if slates.shape[1] < 2:
+                return exactly(prefix, prefix)
+            redrawn = over_redraws(
+                lambda draws: exactly(race.next_probability(slates, race.draw(slates.shape[1], draws)), prefix),
+                requests,
+                self.redraws,
+            )
+            return later_redrawn(prefix, redrawn, race.has(slates))
+
+        return told_in_pieces(observation, slates, tell)
+
+    def _scores(self, observation: Observation) -> Float[A, "rows items"]:
+        assert isinstance(self.policy, Scorer)
+        return self.policy.scores(observation)
+
+    def _race(self, scores: Float[A, "rows items"], eligible: Bool[A, "rows items"]) -> Race:
+        scores = scores.astype(np.float64)
+        if self.standardised:
+            scores = standardised(scores, eligible & (scores > LOWEST))
+        return Race.of(scores / self.temperature, eligible)
+
+
+def standardised(scores: Float[A, "rows items"], judged: Bool[A, "rows items"]) -> Float[A, "rows items"]:
+    """Scores less the mean of each request's judged items, in their standard deviations."""
+    num = np.maximum(judged.sum(axis=1, keepdims=True), 1)
+    mean = np.where(judged, scores, 0.0).sum(axis=1, keepdims=True) / num
+    centred = scores - mean
+    deviation = np.sqrt(np.where(judged, centred**2, 0.0).sum(axis=1, keepdims=True) / num)
+    flat = deviation <= _ROUNDING * np.abs(mean)
+    return centred / np.where(flat, np.maximum(np.abs(mean), 1.0), deviation)
