@@ -48,7 +48,7 @@ class Exploration(Wrapper):
 
     @property
     def name(self) -> str:
-        parameters: dict[str, float | str] = {"epsilon": self.epsilon}
+        parameters: dict[str, float | int | str] = {"epsilon": self.epsilon}
         if self.half_life_days is not None:
             parameters["half_life_days"] = self.half_life_days
         if self.floor != 0:
@@ -57,7 +57,7 @@ class Exploration(Wrapper):
 
     @property
     @abstractmethod
-    def kind(self) -> dict[str, float | str]:
+    def kind(self) -> dict[str, float | int | str]:
         """What tells this way to explore from the others, as parameters of its name."""
 
     def epsilon_at(self, tick: Int[A, " rows"]) -> Float[A, " rows"]:
@@ -109,7 +109,7 @@ def check_redraws(redraws: int) -> None:
         raise ValueError(f"redraws must be at least 2, got {redraws}")
 
 
-def named_with(name: str, parameters: dict[str, float | str]) -> str:
+def named_with(name: str, parameters: dict[str, float | int | str]) -> str:
     """The name of a policy with more parameters, as `agents.registry` reads it."""
     joint = "," if ":" in name else ":"
     return name + joint + ",".join(f"{key}={value}" for key, value in parameters.items())

@@ -43,7 +43,7 @@ class BootstrappedEnsemble(Combination):
     """
 
     members: tuple[Agent, ...]
-    share: float = 0.5
+    share: float | int = 0.5
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -58,7 +58,7 @@ class BootstrappedEnsemble(Combination):
 
     @property
     def name(self) -> str:
-        parameters: dict[str, float | str] = {"ensemble": len(self.members)}
+        parameters: dict[str, float | int | str] = {"ensemble": len(self.members)}
         return named_with(self.members[0].name, parameters if self.share == 0.5 else parameters | {"share": self.share})
 
     @property

@@ -30,7 +30,7 @@ class EpsilonGreedy(Exploration):
     """
 
     @property
-    def kind(self) -> dict[str, float | str]:
+    def kind(self) -> dict[str, float | int | str]:
         return {}
 
     def recommend(self, observation: Observation, num_slots: int, draws: Draws) -> Recommendation:
@@ -84,7 +84,7 @@ class EpsilonGreedySlate(Exploration):
     """
 
     @property
-    def kind(self) -> dict[str, float | str]:
+    def kind(self) -> dict[str, float | int | str]:
         return {"per": "slate"}
 
     def recommend(self, observation: Observation, num_slots: int, draws: Draws) -> Recommendation:

@@ -60,7 +60,7 @@ class NeuralLinear(LearningWrapper):
 
     @property
     def name(self) -> str:
-        parameters: dict[str, float | str] = {"thompson": self.scale}
+        parameters: dict[str, float | int | str] = {"thompson": self.scale}
         return named_with(
             self.policy.name, parameters if self.regularization == 1 else parameters | {"prior": self.regularization}
         )

@@ -44,7 +44,7 @@ class NewItemExploration(Exploration, LearningWrapper):
             raise ValueError(f"rarity_power must be at least 0 and finite, got {self.rarity_power}")
 
     @property
-    def kind(self) -> dict[str, float | str]:
+    def kind(self) -> dict[str, float | int | str]:
         return {"rarity_power": self.rarity_power}
 
     def learn_besides(self, log: InteractionLog) -> None:

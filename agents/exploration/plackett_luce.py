@@ -49,7 +49,7 @@ class PlackettLuce(Wrapper):
 
     @property
     def name(self) -> str:
-        parameters: dict[str, float | str] = {"boltzmann": self.temperature}
+        parameters: dict[str, float | int | str] = {"boltzmann": self.temperature}
         return named_with(self.policy.name, parameters if self.standardised else parameters | {"standardised": "false"})
 
     def recommend(self, observation: Observation, num_slots: int, draws: Draws) -> Recommendation:

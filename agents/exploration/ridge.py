@@ -47,7 +47,7 @@ class Posterior:
     largest variance that a click can have.
     """
 
-    def __init__(self, evidence: Evidence, regularization: float) -> None:
+    def __init__(self, evidence: Evidence, regularization: float | int) -> None:
         size = len(evidence.moment)
         lower = cholesky(evidence.gram + regularization * np.eye(size), lower=True)
         self.root: Float[A, "features features"] = solve_triangular(lower, np.eye(size), lower=True)
@@ -61,12 +61,12 @@ class Posterior:
         """(gram + regularization I)^-1, without the noise."""
         return self.root.T @ self.root
 
-    def sample(self, normal: Float[A, "rows features"], scale: float) -> Float[A, "rows features"]:
+    def sample(self, normal: Float[A, "rows features"], scale: float | int) -> Float[A, "rows features"]:
         """Weights for each row of standard normal numbers; `scale` multiplies how far they are from the mean."""
         return self.mean + scale * self.noise * (normal @ self.root)
 
 
-def check_ridge(regularization: float, scale: float, name: str) -> None:
+def check_ridge(regularization: float | int, scale: float | int, name: str) -> None:
     """Raise ValueError where the parameters of a posterior are out of range."""
     if not 0 < regularization < float("inf"):
         raise ValueError(f"regularization must be above 0 and finite, got {regularization}")

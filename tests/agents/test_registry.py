@@ -2,12 +2,21 @@
 
 import pytest
 
+from agents.base import parameters_of
 from agents.baselines import Popularity
 from agents.ease import EASE
-from agents.exploration import EpsilonGreedy
+from agents.exploration import (
+    BootstrappedEnsemble,
+    EpsilonGreedy,
+    EpsilonGreedySlate,
+    LinUCB,
+    NeuralLinear,
+    NewItemExploration,
+    PlackettLuce,
+)
 from agents.item_neighbours import ItemKNN
 from agents.matrix_factorization import MatrixFactorization
-from agents.registry import agent_names, family_of, make_agent
+from agents.registry import _AGENTS, _WRAPPED_BY, agent_names, family_of, make_agent
 
 
 def test_specs_become_agents():
@@ -31,9 +40,39 @@ def test_a_name_makes_the_same_agent(spec):
     assert make_agent(agent.name).parameters == agent.parameters
 
 
+def test_policies_around_agents():
+    falling = make_agent("ease:epsilon=0.5,half_life_days=10,floor=0.1")
+    assert isinstance(falling, EpsilonGreedy) and (falling.half_life_days, falling.floor) == (10, 0.1)
+    assert isinstance(make_agent("ease:epsilon=0.1,per=slate"), EpsilonGreedySlate)
+    assert type(make_agent("ease:epsilon=0.1,per=slot")) is EpsilonGreedy
+    new = make_agent("ease:epsilon=0.1,half_life_days=3,rarity_power=0.5")
+    assert isinstance(new, NewItemExploration) and (new.half_life_days, new.rarity_power) == (3, 0.5)
+    raw = make_agent("ease:boltzmann=0.3,standardised=false")
+    assert isinstance(raw, PlackettLuce) and (raw.temperature, raw.standardised) == (0.3, False)
+    assert isinstance(make_agent("linucb:alpha=2"), LinUCB)
+
+
+def test_policies_around_policies_stand_in_one_order():
+    outer = make_agent("mf:epsilon=0.1,ensemble=3,dim=8,thompson=0.5,prior=2,share=0.8", seed=5)
+    assert isinstance(outer, EpsilonGreedy)
+    ensemble = outer.policy
+    assert isinstance(ensemble, BootstrappedEnsemble) and (len(ensemble.members), ensemble.share) == (3, 0.8)
+    for member in ensemble.members:
+        assert isinstance(member, NeuralLinear) and (member.scale, member.regularization) == (0.5, 2)
+        assert isinstance(member.policy, MatrixFactorization) and member.policy.dim == 8
+    assert outer.name == "mf:dim=8,thompson=0.5,prior=2.0,ensemble=3,share=0.8,epsilon=0.1"
+    assert make_agent(outer.name).name == outer.name
+
+
+def test_parameters_of_wrappers_are_no_agents():
+    for entry in _AGENTS.values():
+        assert not {f.name for f in parameters_of(entry.agent)} & set(_WRAPPED_BY), entry
+
+
 def test_families():
     assert {family_of(name) for name in agent_names()} == set(agent_names()) - {"recent-popularity"}
     assert family_of("recent-popularity:window_days=2,epsilon=.3") == "popularity"
+    assert family_of("mf:ensemble=3,boltzmann=.1") == "mf"
 
 
 @pytest.mark.parametrize(
@@ -51,6 +90,15 @@ def test_families():
         ("popularity:window_days=week", "window_days must be float or none, got 'week'"),
         ("ease:epsilon=2", r"epsilon must be in \[0, 1\], got 2"),
         ("", "agent must be one of"),
+        ("mf:floor=.1,per=slate", "floor, per must go with epsilon, got 'mf:floor=.1,per=slate'"),
+        ("mf:share=.9", "share must go with ensemble"),
+        ("mf:epsilon=.1,per=day", "per must be slot or slate, got 'day'"),
+        ("mf:epsilon=.1,per=slate,rarity_power=1", "rarity_power must go with per=slot"),
+        ("mf:epsilon=.1,floor=.05", "floor must go with half_life_days"),
+        ("mf:ensemble=0", "members must be at least one agent, got none"),
+        ("ease:thompson=1", "policy must be an agent whose scores are dot products .*, got ease"),
+        ("random:boltzmann=1", "policy must be a scorer.*, got random"),
+        ("mf:thompson=1,boltzmann=1", "policy must be a scorer.*, got mf:thompson=1.0"),
     ],
 )
 def test_wrong_specs(spec, message):

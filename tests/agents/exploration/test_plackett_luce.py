@@ -165,14 +165,6 @@ def test_noise_is_gumbel_and_never_twice_the_same():
     assert np.array_equal(alone[0], noise[57])
 
 
-def test_no_id_is_favoured_among_many_equals(requests, fixed):
-    """The half of lower ids wins half of the time: among 100,000 items, steps of 2^-23 would give it .3 % more."""
-    race = Race(np.zeros((1, 100_000)))
-    first = np.concatenate([race.draw(1, draws_of(seed, np.zeros(1, np.int64))) for seed in range(400)])
-    lower = int((first < 50_000).sum())
-    assert stats.binomtest(lower, 400).pvalue > 1e-4
-
-
 def test_scores_that_are_no_numbers(requests, fixed):
     policy = PlackettLuce(fixed([1.0, np.nan, 2.0]), 1.0)
     with pytest.raises(ValueError, match="scores must not be NaN"):
