@@ -45,6 +45,16 @@ def eligible_items(observation: Observation, num_slots: int) -> EligibleItems:
     return EligibleItems(np.flatnonzero(eligible), np.cumsum(num) - num, num, eligible.shape[1])
 
 
+def num_eligible(observation: Observation, up_to: int) -> Int[A, " rows"]:
+    """How many eligible items each request has, counted up to `up_to`; fast where there are more."""
+    # Blocked items may repeat or not be on offer, so this is a lower bound, and mostly enough.
+    num = observation.features.on_offer(observation.tick).sum(axis=1) - (observation.blocked >= 0).sum(axis=1)
+    few = np.flatnonzero(num < up_to)
+    if len(few):
+        num[few] = observation.take(few).eligible().sum(axis=1)
+    return np.minimum(num, up_to)
+
+
 def draw_unplaced(uniform: Float[A, " rows"], num: Int[A, " rows"], placed: Int[A, "rows placed"]) -> Int[A, " rows"]:
     """A uniformly random number below `num` that is not among the distinct numbers `placed`.
 
