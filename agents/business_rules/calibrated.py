@@ -60,8 +60,8 @@ class _Calibration(Gains):
         worth: Float64[A, " candidates"],
         wanted: Float64[A, "rows topics"],
         topics: Int[A, "rows candidates most"],
-        weight: float,
-        smoothing: float,
+        weight: float | int,
+        smoothing: float | int,
     ) -> None:
         self.worth, self.wanted, self.weight, self.smoothing = worth, wanted, weight, smoothing
         self.topics, self.share = topics, shares(topics)

@@ -52,7 +52,7 @@ class GreedyDPP(ReRanking):
 
 class _Determinant(Gains):
     def __init__(
-        self, worth: Float64[A, " candidates"], similarity: Similarity, weight: float, distinctness: float
+        self, worth: Float64[A, " candidates"], similarity: Similarity, weight: float | int, distinctness: float | int
     ) -> None:
         self.worth, self.similarity, self.weight, self.distinctness = worth, similarity, weight, distinctness
         self.factor = np.ones(similarity.shape)

@@ -46,7 +46,7 @@ class MaximalMarginalRelevance(ReRanking):
 
 
 class _MarginalRelevance(Gains):
-    def __init__(self, worth: Float64[A, " candidates"], similarity: Similarity, weight: float) -> None:
+    def __init__(self, worth: Float64[A, " candidates"], similarity: Similarity, weight: float | int) -> None:
         self.worth, self.similarity, self.weight = worth, similarity, weight
         self.most_alike = np.zeros(similarity.shape)
 

@@ -1,12 +1,13 @@
 """Items with public fields, and a scorer whose order is given."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from recsim_lab.interaction_log import InteractionLog
-from recsim_lab.policy import TICKS_PER_DAY, FeatureTable, Field, Observation, Scorer, gather
+from recsim_lab.policy import NEVER, TICKS_PER_DAY, FeatureTable, Field, Observation, Scorer, gather
 
 A = np.ndarray
 
@@ -50,3 +51,24 @@ def features_of(log: InteractionLog, num_items: int | None = None) -> FeatureTab
     first = {name: getattr(log.features, name)[: len(item)] for name in ("release", "withdrawal")}
     features = with_fields(replace(log.features, **first), genre=item % 4, creator=item % 7, tags=tags)
     return replace(features, release=np.where(item % 3 == 2, TICKS_PER_DAY + item, 0))
+
+
+def observation_of(
+    columns: Mapping[str, Any], num_rows: int, clicked: A | None = None, release: A | None = None, tick: int = 0
+) -> Observation:
+    """Requests of user 0 for items with these fields."""
+    num_items = len(next(iter(columns.values())))
+    nothing, number = np.zeros((num_rows, 0), np.int32), np.zeros(num_rows, np.int32)
+    release = np.zeros(num_items, np.int64) if release is None else release
+    return Observation(
+        user=number,
+        session=number,
+        step=number,
+        tick=np.full(num_rows, tick),
+        device=number,
+        clicked=nothing if clicked is None else clicked,
+        clicked_tick=nothing if clicked is None else np.zeros_like(clicked),
+        shown=nothing,
+        features=with_fields(FeatureTable((), (), {}, {}, release, np.full(num_items, NEVER)), **columns),
+        blocked=nothing,
+    )
