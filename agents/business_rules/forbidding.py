@@ -65,14 +65,16 @@ class Forbidding(Wrapper):
     def _under_rule(self, observation: Observation, num_slots: int) -> tuple[Observation, Bool[A, " rows"]]:
         """The requests with what stays forbidden, and for which of them something was given up."""
         lists = list(self.forbidden(observation))
+        ruled = _blocked(observation, lists)
         relaxed = np.zeros(len(observation), bool)
         for number, items in enumerate(lists):
-            short = num_eligible(_blocked(observation, lists), num_slots) < num_slots
+            short = num_eligible(ruled, num_slots) < num_slots
             if not short.any():
                 break
             relaxed |= short & (items >= 0).any(axis=1)
             lists[number] = np.where(short[:, None], -1, items)
-        return _blocked(observation, lists), relaxed
+            ruled = _blocked(observation, lists)
+        return ruled, relaxed
 
 
 def _blocked(observation: Observation, lists: Sequence[Int[A, "rows _"]]) -> Observation:

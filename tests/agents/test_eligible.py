@@ -1,11 +1,14 @@
 """Drawing without replacement by number is exact."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.eligible import can_stand, draw_unplaced, eligible_items
+from agents.eligible import can_stand, draw_unplaced, eligible_items, num_eligible
+from recsim_lab.policy import FeatureTable, Observation
 
 
 @given(num=st.integers(1, 30), data=st.data())
@@ -43,3 +46,18 @@ def test_too_few_items(requests):
 def test_what_can_stand():
     numbers = np.array([[0, 1, 0], [-1, 2, 2], [3, 4, 5]])
     assert can_stand(numbers).tolist() == [[True, True, False], [False, True, False], [True, True, True]]
+
+
+@given(seed=st.integers(0, 1000), up_to=st.integers(1, 14))
+def test_eligible_items_are_counted(seed, up_to):
+    rng = np.random.default_rng(seed)
+    num_rows, nothing = 6, np.zeros((6, 0), np.int32)
+    number = np.zeros(num_rows, np.int32)
+    # Some items are withdrawn before they are released, and never on offer.
+    table = FeatureTable((), (), {}, {}, rng.integers(-5, 10, 12), rng.integers(0, 15, 12))
+    tick, blocked = rng.integers(0, 12, num_rows), rng.integers(-1, 12, (num_rows, 4))
+    observation = Observation(number, number, number, tick, number, nothing, nothing, nothing, table, blocked)
+    expected = np.minimum(observation.eligible().sum(axis=1), up_to)
+    assert np.array_equal(num_eligible(observation, up_to), expected)
+    one_tick = replace(observation, tick=np.full(num_rows, 7))
+    assert np.array_equal(num_eligible(one_tick, 12), one_tick.eligible().sum(axis=1))
