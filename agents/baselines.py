@@ -104,7 +104,7 @@ class Popularity(ArrayAgent, Scorer):
         num_items = log.features.num_items
         popularity = np.bincount(slate[clicked], minlength=num_items).astype(np.float64)
         if self.by == "rate":
-            popularity /= np.bincount(slate.ravel(), minlength=num_items) + self.prior_impressions
+            popularity /= np.bincount(slate[slate >= 0], minlength=num_items) + self.prior_impressions
         self.popularity = popularity.astype(np.float32)
 
     def scores(

@@ -112,6 +112,7 @@ class MaskedClicks(Examples):
         sequence = torch.repeat_interleave(torch.arange(len(chosen), device=device), packing.lengths)
         last_only = torch.rand(len(chosen), device=device) < last_probability
         masked = (torch.rand(len(place), device=device) < self.mask_probability) & ~last_only[sequence]
+        masked &= windows.is_target
         num_masked = torch.zeros_like(packing.last).index_add_(0, sequence, masked.long())
         masked[packing.last[num_masked == 0]] = True
         # What follows the newest click is not known.

@@ -92,8 +92,9 @@ def by_repeats(log: InteractionLog, of: Literal["pairs", "items"] = "pairs") -> 
     key = item if of == "items" else log.user[:, None] * np.int64(log.features.num_items) + item
     groups, group = np.unique(key, return_inverse=True)
     cell = group.reshape(item.shape) * log.num_slots + np.arange(log.num_slots)
+    there = item >= 0  # not hidden
     shape = (len(groups), log.num_slots)
-    shown = np.bincount(cell.ravel(), minlength=len(groups) * log.num_slots).reshape(shape).astype(np.float64)
+    shown = np.bincount(cell[there], minlength=len(groups) * log.num_slots).reshape(shape).astype(np.float64)
     clicks = np.bincount(cell[log.clicks], minlength=len(groups) * log.num_slots).reshape(shape).astype(np.float64)
     tells = clicks.any(axis=1) & ((shown > 0).sum(axis=1) > 1)
     shown, clicks = shown[tells], clicks[tells]
@@ -113,10 +114,11 @@ def examine(
 
 
 def _of_rates(log: InteractionLog, weights: Float[A, "rows slots"]) -> Examination:
+    weights = weights * (log.slate >= 0)  # hidden slots tell nothing
     clicked, shown = (weights * log.clicks).sum(axis=0), weights.sum(axis=0)
     if not clicked.any():
         return _unknown(log.num_slots)
-    rate = clicked / shown
+    rate = clicked / np.maximum(shown, np.finfo(np.float64).tiny)
     best = int(rate.argmax())
     # How much each impression moves the log of its slot's rate.
     influence = weights * (log.clicks - rate) / np.where(clicked > 0, clicked, np.nan)

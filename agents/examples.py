@@ -132,8 +132,8 @@ def slates_of(
     still not have been looked at: that takes away much of the bias, not all.
     """
     order = np.argsort(log.tick, kind="stable")
-    if only_clicked:
-        order = order[log.clicks[order].any(axis=1)]
+    says_something = log.clicks if only_clicked else log.slate >= 0
+    order = order[says_something[order].any(axis=1)]
     requests = Requests.of(log.observations(order), table, device, num_recent)
     labels, weights = torch.tensor(log.clicks[order], dtype=torch.float32, device=device), None
     if slot_weights is not None:

@@ -38,8 +38,8 @@ class ItemToItem(ArrayAgent, Scorer):
 
     def learn(self, log: InteractionLog) -> None:
         """Start anew from this log."""
-        clicks = click_matrix(log)
-        self.clicked_items, self.clicked_start = clicks.indices, clicks.indptr
+        clicks, histories = click_matrix(log), click_matrix(log.as_served)
+        self.clicked_items, self.clicked_start = histories.indices, histories.indptr
         count = np.bincount(clicks.indices, minlength=clicks.shape[1])
         self.popularity = (count / max(clicks.nnz, 1)).astype(np.float32)
         self.fit_weights(clicks)

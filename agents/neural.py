@@ -274,7 +274,7 @@ class NetworkAgent(NamedAgent, Scorer):
         with seeded(self.seed, self.num_learned):
             first = self.network is None
             network, optimizer, slot_bias = self._make_room(log)
-            network.known_items[1 + torch.as_tensor(np.unique(log.slate)).long()] = True
+            network.known_items[1 + torch.as_tensor(np.unique(log.slate[log.slate >= 0])).long()] = True
             examples = self._examples(log, network.schema.table(log.features, self.device))
             objective = self._objective(log, network, slot_bias)
             validate = None

@@ -39,8 +39,8 @@ class Sequences:
 class ClickSequences:
     """The clicks of each user in order of time, one user after the other.
 
-    `first` and `end` bound the clicks of each sequence. Those from `first_target` on are to be predicted; what is
-    before them is context.
+    `first` and `end` bound the clicks of each sequence. Those from `first_target` on are to be predicted if they may
+    be learned from; the others are context.
     """
 
     item: Int[T, " clicks"]
@@ -48,21 +48,26 @@ class ClickSequences:
     first: Int[T, " sequences"]
     end: Int[T, " sequences"]
     first_target: Int[T, " sequences"]
+    may_learn: Bool[T, " clicks"]
     selection: Selection | None = None
     """How much each click counts as what is to be predicted."""
 
     @staticmethod
     def of(log: InteractionLog, device: str, selection: Selection | None = None) -> "ClickSequences":
-        """All clicks of a log; those of one slate in order of its slots. `selection` is of the log's slots."""
+        """All clicks of a log up to each user's newest that may be learned from; those of one slate in order of its
+        slots. `selection` is of the log's slots."""
         order = np.lexsort((log.step, log.session, log.user))
-        row, slot = np.nonzero(log.clicks[order])
+        served = log.as_served
+        row, slot = np.nonzero(served.clicks[order])
         row = order[row]
         num = np.unique(log.user[row], return_counts=True)[1]
         end = torch.tensor(np.cumsum(num), dtype=torch.long, device=device)
         first = end - torch.tensor(num, dtype=torch.long, device=device)
-        item = torch.tensor(log.slate[row, slot], dtype=torch.long, device=device)
+        item = torch.tensor(served.slate[row, slot], dtype=torch.long, device=device)
         tick = torch.tensor(log.tick[row], device=device)
-        return ClickSequences(item, tick, first, end, first, None if selection is None else selection.at(row, slot))
+        may_learn = torch.tensor(log.clicks[row, slot], device=device)
+        selected = None if selection is None else selection.at(row, slot)
+        return ClickSequences(item, tick, first, end, first, may_learn, selected)._ended()
 
     def __len__(self) -> int:
         return len(self.first)
@@ -74,7 +79,7 @@ class ClickSequences:
         newest[1:][torch.sort(self.tick, stable=True).indices[len(self.item) - num_newest :]] = 1
         before = newest.cumsum(0)
         boundary = self.end - (before[self.end] - before[self.first])
-        older = replace(self, end=boundary)._where(boundary > self.first)
+        older = replace(self, end=boundary)._where(boundary > self.first)._ended()
         return older, replace(self, first_target=boundary)._where(boundary < self.end)
 
     def _where(self, kept: Bool[T, " sequences"]) -> "ClickSequences":
@@ -83,6 +88,13 @@ class ClickSequences:
     def weights(self, clicks: Int[T, " chosen"]) -> Float[T, "chosen 1"] | None:
         """How much these clicks count that a batch asks for, where they do not count alike."""
         return None if self.selection is None else self.selection.batch(clicks)
+
+    def _ended(self) -> "ClickSequences":
+        """Each sequence up to its newest click that may be learned from: what comes after is context of nothing."""
+        place = torch.arange(len(self.item), device=self.item.device)
+        newest = torch.where(self.may_learn, place, -1).cummax(dim=0).values
+        end = newest[self.end - 1] + 1
+        return replace(self, end=end)._where(end > self.first)
 
     def windows(self, chosen: Int[T, " chosen"], max_length: int) -> "Windows":
         """The last `max_length` clicks of the chosen sequences."""
@@ -93,7 +105,7 @@ class ClickSequences:
         return Windows(
             place,
             place == torch.repeat_interleave(first, lengths),
-            place >= torch.repeat_interleave(self.first_target[chosen], lengths),
+            self.may_learn[place] & (place >= torch.repeat_interleave(self.first_target[chosen], lengths)),
             packing,
         )
 

@@ -15,7 +15,7 @@ from recsim_lab.policy import Agent, Policy, Scorer
 A = np.ndarray
 
 _DESCRIPTION = "parts of a policy"
-_INSIDE, _OWN = "inside", "own/"
+_INSIDE, _PART, _OWN = "inside", "part/", "own/"
 
 
 @dataclass(eq=False)
@@ -84,7 +84,7 @@ class LearningWrapper(Wrapper):
 class Combination(Agent):
     """Passes what an agent must do on to several policies; one that stands in several places learns once.
 
-    The file of a combination holds those of its parts.
+    The file of a combination holds those of its parts, and what it has learned besides.
     """
 
     @property
@@ -92,13 +92,21 @@ class Combination(Agent):
     def parts(self) -> Mapping[str, Policy]:
         """The policies inside by a name that is each one's own."""
 
+    def own_state(self) -> dict[str, A]:
+        """What was learned beside the parts, as named arrays."""
+        return {}
+
+    def restore_own(self, state: Mapping[str, A]) -> None:
+        """Take over what `own_state` gave."""
+
     def learn(self, log: InteractionLog) -> None:
         for agent in self._learners().values():
             agent.learn(log)
 
     def save(self, path: Path) -> None:
-        files = {name: _file_of(agent) for name, agent in self._learners().items()}
-        write_arrays(path, {name: file for name, file in files.items() if file is not None}, _DESCRIPTION)
+        files = {_PART + name: _file_of(agent) for name, agent in self._learners().items()}
+        own = {_OWN + name: array for name, array in self.own_state().items()}
+        write_arrays(path, own | {name: file for name, file in files.items() if file is not None}, _DESCRIPTION)
 
     def load(self, path: Path) -> None:
         """Take over what `save` wrote.
@@ -106,12 +114,17 @@ class Combination(Agent):
         Raises:
             ValueError: if the file holds no such parts, or parts of other agents.
         """
-        files, description = read_arrays(path)
+        arrays, description = read_arrays(path)
         learners = self._learners()
-        if description != _DESCRIPTION or not set(files) <= set(learners):
+        files, own = (
+            {name.removeprefix(kind): array for name, array in arrays.items() if name.startswith(kind)}
+            for kind in (_PART, _OWN)
+        )
+        if description != _DESCRIPTION or not set(files) <= set(learners) or set(own) != set(self.own_state()):
             raise ValueError(f"{path} must hold the parts {sorted(learners)}, got {sorted(files) or description}")
         for name, content in files.items():
             _load_file(learners[name], content)
+        self.restore_own(own)
 
     def _learners(self) -> dict[str, Agent]:
         """The parts that learn, each under the first of its names."""

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,9 @@ class InteractionLog:
     `tick` in minutes; `dwell` in minutes, 0 without a click; `left` says that the session ended after this slate;
     `reward` is the world's own (clicks; the rating in worlds of ratings). Propensities and sources as in
     `Recommendation`; `sources` names them. `history` and `shown` are the widths of the observations served.
+
+    A log of which only some sources are to be learned from (`only`) hides the slots of the others: their slate is -1,
+    as if nothing had stood there. `served` is then the same rows as they were.
     """
 
     tick: Int[A, " rows"]
@@ -66,6 +69,7 @@ class InteractionLog:
     sources: tuple[str, ...]
     history: int
     shown: int
+    served: "InteractionLog | None" = None
 
     def __len__(self) -> int:
         return len(self.tick)
@@ -80,18 +84,48 @@ class InteractionLog:
 
     def take(self, rows: A | slice) -> "InteractionLog":
         """Some rows (indexes or a mask)."""
-        return replace(self, **{name: getattr(self, name)[rows] for name in (*REQUEST_COLUMNS, *SLOT_COLUMNS)})
+        arrays: dict[str, Any] = {name: getattr(self, name)[rows] for name in (*REQUEST_COLUMNS, *SLOT_COLUMNS)}
+        return replace(self, **arrays, served=None if self.served is None else self.served.take(rows))
 
     def between(self, first_tick: int, end_tick: int) -> "InteractionLog":
         """The rows with `first_tick <= tick < end_tick`."""
         return self.take((self.tick >= first_tick) & (self.tick < end_tick))
 
+    @property
+    def as_served(self) -> "InteractionLog":
+        """The same rows with nothing hidden: what users really saw and clicked."""
+        return self if self.served is None else self.served
+
+    def only(self, sources: Collection[str]) -> "InteractionLog":
+        """The slots of these sources alone, for who may learn from nothing else.
+
+        The slots of others hold no item (-1), no click and no propensity, so they are examples of nothing. What users
+        did stays true: `observations` still tells all their clicks, whoever's, and rows keep their rewards.
+        """
+        kept = np.array([name in sources for name in self.sources], bool)[self.source] & (self.slate >= 0)
+        nothing = {
+            "slate": -1,
+            "propensity": np.nan,
+            "prefix_propensity": np.nan,
+            "propensity_error": np.nan,
+            "clicks": False,
+            "dwell": 0,
+            "likes": False,
+        }
+        hidden: dict[str, Any] = {
+            name: np.where(kept, getattr(self, name), value).astype(getattr(self, name).dtype)
+            for name, value in nothing.items()
+        }
+        return replace(self, **hidden, served=self.as_served)
+
     def observations(self, rows: Int[A, " requests"] | None = None) -> Observation:
         """The requests as they were served, rebuilt from what the log holds of their users' pasts.
 
         Equal to what the policy saw if the log starts with the users' first visits and lacks none of their slates;
-        what it lacks, the requests lack too.
+        what it lacks, the requests lack too. What it hides, they do not.
         """
+        if self.served is not None:
+            return self.served.observations(rows)
         rows = np.arange(len(self)) if rows is None else rows
         order = np.lexsort((self.step, self.session, self.user))
         place = np.empty(len(self), np.int64)
@@ -163,7 +197,7 @@ class InteractionLog:
             name: frame[name].to_numpy(dtype)[::num_slots] for name, dtype in REQUEST_COLUMNS.items()
         }
         arrays |= {n: frame[n].to_numpy(dtype).reshape(-1, num_slots) for n, dtype in SLOT_COLUMNS.items()}
-        return replace(like, **arrays)
+        return replace(like, **arrays, served=None)
 
     def write(self, folder: Path, *, replace: bool = False) -> None:
         """Add the log to a Parquet data set: one file a day, `day=<n>/log.parquet`, each of which appears whole.
@@ -172,8 +206,10 @@ class InteractionLog:
 
         Raises:
             ValueError: if the data set there has other fields, titles or widths, or (without `replace`) already
-                holds a day of this log; then no day is written.
+                holds a day of this log, or this log hides slots; then no day is written.
         """
+        if self.served is not None:
+            raise ValueError("a log to be written must be as served, got one that hides slots: write its as_served")
         folder.mkdir(parents=True, exist_ok=True)
         _write_description(folder, self)
         there = [int(day) for day in np.unique(self.day) if (folder / f"day={day}" / "log.parquet").exists()]
@@ -239,7 +275,9 @@ def concatenate(logs: Sequence[InteractionLog]) -> InteractionLog:
             for log in logs
         ]
     )
-    return replace(logs[0], **arrays, sources=sources)
+    hides = any(log.served is not None for log in logs)
+    served = concatenate([log.as_served for log in logs]) if hides else None
+    return replace(logs[0], **arrays, sources=sources, served=served)
 
 
 def empty_log(features: FeatureTable, num_slots: int, history: int, shown: int) -> InteractionLog:
