@@ -60,7 +60,7 @@ class Bandit(Mix):
             if not 0 < getattr(self, name) < np.inf:
                 raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
         nothing = np.zeros(len(self.policies), np.int64)
-        self.restore({"trials": nothing, "successes": nothing})
+        self.restore_own({"trials": nothing, "successes": nothing})
 
     @property
     def name(self) -> str:
@@ -114,7 +114,7 @@ class Bandit(Mix):
         places = range(len(self.policies))
         trials = [(shown & (owner == place)).any(axis=1).sum() for place in places]
         successes = [(log.clicks & (owner == place)).any(axis=1).sum() for place in places]
-        self.restore({"trials": np.array(trials), "successes": np.array(successes)})
+        self.restore_own({"trials": np.array(trials), "successes": np.array(successes)})
 
     def own_state(self) -> dict[str, A]:
         return {"trials": self.trials, "successes": self.successes}

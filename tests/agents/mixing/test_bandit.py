@@ -108,7 +108,7 @@ def test_epsilon_greedy_takes_the_best_or_any(log, fixed, requests):
     policies = tuple(fixed(str(number), number) for number in range(4))
     bandit = Bandit(policies, by="epsilon-greedy", epsilon=0.2)
     assert bandit.chances == pytest.approx([0.85, 0.05, 0.05, 0.05])  # of equal ones the first
-    bandit.restore({"trials": np.array([50, 50, 50, 9]), "successes": np.array([20, 25, 24, 4])})
+    bandit.restore_own({"trials": np.array([50, 50, 50, 9]), "successes": np.array([20, 25, 24, 4])})
     assert bandit.chances == pytest.approx([0.05, 0.85, 0.05, 0.05])
     answer = bandit.recommend(requests(range(20_000), 9), 2, draws_of(0, np.arange(20_000)))
     share = np.bincount(answer.source[:, 0], minlength=4) / 20_000

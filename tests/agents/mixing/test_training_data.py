@@ -9,7 +9,8 @@ import torch
 from agents.baselines import Popularity, Random
 from agents.bert4rec import MaskedClicks
 from agents.ease import EASE
-from agents.examples import clicks_of, slates_of, slot_weights_of
+from agents.examination import by_rates
+from agents.examples import clicks_of, slates_of
 from agents.exploration import EpsilonGreedy
 from agents.fields import Schema
 from agents.item_to_item import click_matrix
@@ -82,10 +83,10 @@ def test_slates_without_a_slot_of_mine_are_no_examples(mixed):
 
 
 def test_slot_weights_are_those_of_my_slots(mixed, mine, narrow):
-    assert slot_weights_of(mine).tolist() == [*slot_weights_of(narrow), 10.0, 10.0]
+    assert by_rates(mine).weights().tolist() == [*by_rates(narrow).weights(), 10.0, 10.0]
     # Where slots are sometimes mine, a rate counts when they were.
     source = np.where(np.arange(len(mixed))[:, None] % 2 == 0, 0, mixed.source).astype(np.int16)
-    told = slot_weights_of(replace(mixed, source=source).only(["mine"]))
+    told = by_rates(replace(mixed, source=source).only(["mine"])).weights()
     rate = np.array([*mixed.clicks[:, :3].mean(axis=0), *mixed.clicks[::2, 3:].mean(axis=0)])
     np.testing.assert_allclose(told, rate.max() / rate)
 
