@@ -58,6 +58,22 @@ def num_eligible(observation: Observation, up_to: int) -> Int[A, " rows"]:
     return np.minimum(num, up_to)
 
 
+def may_be_shown(observation: Observation, items: Int[A, "rows candidates"]) -> Bool[A, "rows candidates"]:
+    """Whether each of the given items is eligible, without asking about all others; what is no item is not."""
+    table = observation.features
+    known = (items >= 0) & (items < table.num_items)
+    item, tick = np.where(known, items, 0), observation.tick[:, None]
+    shown = known & (table.release[item] <= tick) & (tick < table.withdrawal[item])
+    if (observation.blocked >= 0).any():
+        first = (np.arange(len(observation)) * (table.num_items + 1))[:, None]
+        # Ascending within a row, and so throughout; the padding comes first.
+        blocked = (first + 1 + np.sort(observation.blocked, axis=1)).ravel()
+        pairs = first + 1 + item
+        place = np.searchsorted(blocked, pairs)
+        shown &= np.append(blocked, -1)[place] != pairs
+    return shown
+
+
 def draw_unplaced(uniform: Float[A, " rows"], num: Int[A, " rows"], placed: Int[A, "rows placed"]) -> Int[A, " rows"]:
     """A uniformly random number below `num` that is not among the distinct numbers `placed`.
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int
+from jaxtyping import Bool, Float32, Int
 
 from agents.base import LOWEST, NamedAgent, check_catalogue, indifferent
 from agents.examination import examine
@@ -216,30 +216,43 @@ class NetworkAgent(NamedAgent, Scorer):
                 else:
                     embedded = network.embed(torch.as_tensor(items[rows], device=self.device).long(), kept.table)
                 scores[rows] = network.score(encoded, embedded).cpu().numpy()
-        if not network.judges_unknown:
-            unknown = ~network.known_items[1:].cpu().numpy()
-            scores[np.broadcast_to(unknown, scores.shape) if items is None else unknown[items]] = LOWEST
+        if not network.judges_unknown and (unknown := ~network.known_items[1:].cpu().numpy()).any():
+            if items is None:
+                scores[:, unknown] = LOWEST
+            else:
+                scores[unknown[items]] = LOWEST
         return scores
 
-    def vectors(self, observation: Observation) -> tuple[Float32[A, "rows dim"], Float32[A, "items dim"]]:
-        """The vectors of requests and of the catalogue, whose dot products are the scores of a `DotNetwork`.
-
-        Raises:
-            ValueError: if nothing was learned yet, the network is none, or requests are of another catalogue.
-        """
-        if not isinstance(self.network, DotNetwork):
-            what = "an agent that has not learned" if self.network is None else self.family
-            raise ValueError(f"vectors must be those of a network of dot products, got {what}")
-        check_catalogue(self.network.schema.num_items, observation)
-        kept = self._keep(observation.features)
+    def request_vectors(self, observation: Observation) -> Float32[A, "rows dim"]:
+        """The vectors whose dot products with those of items are the scores, where the network is a `DotNetwork`."""
+        network = self._dot_network()
+        check_catalogue(network.schema.num_items, observation)
+        table, chunk = self._keep(observation.features).table, 4096
         with torch.no_grad():
             encoded = [
-                self.network.encode(
-                    Requests.of(observation.take(slice(start, start + 4096)), kept.table, self.device, self.num_recent)
-                )
-                for start in range(0, max(len(observation), 1), 4096)
+                network.encode(Requests.of(observation.take(rows), table, self.device, self.num_recent))
+                for rows in (slice(start, start + chunk) for start in range(0, max(len(observation), 1), chunk))
             ]
-        return torch.cat(encoded).cpu().numpy(), kept.embedded.cpu().numpy()
+        return torch.cat(encoded).cpu().numpy()
+
+    def item_vectors(self, features: FeatureTable) -> Float32[A, "items dim"]:
+        """The vectors of all items, of which those that the network can't judge are to be left alone."""
+        self._dot_network()
+        return self._keep(features).embedded.cpu().numpy()
+
+    def judged_items(self) -> Bool[A, " items"]:
+        """Which items the network has ground to judge."""
+        network = self._dot_network()
+        known = network.known_items[1:].cpu().numpy()
+        return np.ones_like(known) if network.judges_unknown else known
+
+    def _dot_network(self) -> DotNetwork:
+        if not isinstance(self.network, DotNetwork):
+            raise ValueError(
+                f"vectors must be asked of a network of dot products that has learned, got {self.name!r} "
+                + ("untaught" if self.network is None else "of another kind")
+            )
+        return self.network
 
     @property
     def num_recent(self) -> int | None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 A = np.ndarray
 TICKS_PER_DAY = 1440
 """Time is counted in ticks of one minute."""
+SCORES_AT_ONCE = 2**22
+"""Scores of the whole catalogue that a scorer holds while it fills slates: 16 MiB."""
 NEVER = np.int64(2**62)
 """The tick of what does not happen: an item that is not withdrawn, a user who does not return."""
 
@@ -215,12 +217,20 @@ class Scorer(Policy):
         better."""
 
     def recommend(self, observation: Observation, num_slots: int, draws: Draws) -> Recommendation:
-        scores = self.scores(observation)
-        return deterministic(top_items(scores, observation.eligible(), num_slots), self.name)
+        return deterministic(self._best(observation, num_slots), self.name)
 
     def probabilities(self, observation: Observation, slates: Int[A, "rows slots"]) -> Probabilities:
-        best = top_items(self.scores(observation), observation.eligible(), slates.shape[1])
-        return certain(best, slates)
+        return certain(self._best(observation, slates.shape[1]), slates)
+
+    def _best(self, observation: Observation, num_slots: int) -> Int[A, "rows slots"]:
+        """The slates, of some requests at a time: scores of all would leave the processor's caches, or its memory."""
+        num_rows = max(1, SCORES_AT_ONCE // max(observation.features.num_items, 1))
+        best = np.empty((len(observation), num_slots), np.int32)
+        for start in range(0, len(observation), num_rows):
+            rows = slice(start, start + num_rows)
+            some = observation.take(rows) if num_rows < len(observation) else observation
+            best[rows] = top_items(self.scores(some), some.eligible(), num_slots)
+        return best
 
 
 class Agent(Policy):
@@ -249,7 +259,8 @@ def top_items(scores: Float[A, "rows items"], eligible: Bool[A, "rows items"], n
     num_found = np.empty(len(scores), np.int32)
     # In one layout and one of two types, so that only these versions of the kernel are compiled.
     scores = np.require(scores, np.result_type(scores, np.float32), ["C", "W"])
-    select_best(scores, np.require(eligible, None, ["C", "W"]), best, num_found)
+    shared = len(eligible) > 1 and eligible.strides[0] == 0
+    select_best(scores, np.require(eligible[:1] if shared else eligible, None, ["C", "W"]), best, num_found)
     if (num_found < num_slots).any():
         check_slots(eligible, num_slots)
         row, item = np.argwhere(np.isnan(scores) & eligible)[0]

@@ -62,15 +62,15 @@ def _sort(scores, items, count):  # type: ignore[no-untyped-def]
 
 @kernel
 def select_best(scores, eligible, best, num_found):  # type: ignore[no-untyped-def]
-    """best[r]: the eligible items of highest score, best first, equal scores in order of the item.
+    """best[r]: the eligible items of highest score, best first, equal scores in order of the item, then -1.
 
     `num_found[r]` is at least the number of slots where `best[r]` is filled, below it where there are fewer eligible
-    items, and -1 where an eligible item's score is NaN.
+    items, and -1 where an eligible item's score is NaN. One row of `eligible` may stand for all.
     """
     num_slots = best.shape[1]
     size = 2 * num_slots + _SPARE
     for r in numba.prange(len(scores)):
-        row = scores[r]
+        row, allowed = scores[r], eligible[0] if len(eligible) == 1 else eligible[r]
         listed, items = np.empty(size, scores.dtype), np.empty(size, np.int32)
         # Nothing is below NaN, so until the shortlist is full for the first time every item goes onto it.
         lowest, count, missing = np.nan, 0, False
@@ -78,13 +78,14 @@ def select_best(scores, eligible, best, num_found):  # type: ignore[no-untyped-d
             score = row[item]
             # Written always and counted where it belongs there: that is faster than a branch.
             listed[count], items[count] = score, item
-            count += eligible[r, item] & (not score <= lowest)
-            missing |= eligible[r, item] & (score != score)
+            count += allowed[item] & (not score <= lowest)
+            missing |= allowed[item] & (score != score)
             if count == size:
                 lowest = _bring_forward(listed, items, count, num_slots)
                 count = num_slots
         num_found[r] = -1 if missing else count
         if count >= num_slots:
             _bring_forward(listed, items, count, num_slots)
-            _sort(listed, items, num_slots)
-            best[r] = items[:num_slots]
+        num_filled = min(count, num_slots)
+        _sort(listed, items, num_filled)
+        best[r, :num_filled], best[r, num_filled:] = items[:num_filled], -1

@@ -77,13 +77,13 @@ class NeuralLinear(LearningWrapper):
     def recommend(self, observation: Observation, num_slots: int, draws: Draws) -> Recommendation:
         if self.evidence is None:
             return self.policy.recommend(observation, num_slots, draws)
-        slates = self._slates(observation, num_slots, draws, *self.agent.vectors(observation))
+        slates = self._slates(observation, num_slots, draws, *self._vectors(observation))
         return sampled(slates, self.name) if self.scale else deterministic(slates, self.name)
 
     def probabilities(self, observation: Observation, slates: Int[A, "rows slots"]) -> Probabilities:
         if self.evidence is None:
             return self.policy.probabilities(observation, slates)
-        num_slots, vectors = slates.shape[1], self.agent.vectors(observation)
+        num_slots, vectors = slates.shape[1], self._vectors(observation)
         if not self.scale:
             return certain(top_items(self._expected(observation), observation.eligible(), num_slots), slates)
         return by_redraws(
@@ -107,7 +107,7 @@ class NeuralLinear(LearningWrapper):
     ) -> Float[A, "rows candidates"]:
         if self.evidence is None:
             return self.agent.scores(observation, items)
-        return gather(self._scores(self._known().mean[None], *self.agent.vectors(observation)), items)
+        return gather(self._scores(self._known().mean[None], *self._vectors(observation)), items)
 
     def _scores(
         self,
@@ -117,10 +117,11 @@ class NeuralLinear(LearningWrapper):
     ) -> Float[A, "rows items"]:
         """The constant, which the order does not depend on, is left out."""
         scores = (of_requests * (weights[:, 1:] / self.spread)).astype(np.float32) @ of_items.T
-        network = self.agent.network
-        if network is not None and not network.judges_unknown:
-            scores[:, ~network.known_items[1:].cpu().numpy()] = LOWEST
+        scores[:, ~self.agent.judged_items()] = LOWEST
         return scores
+
+    def _vectors(self, observation: Observation) -> tuple[Float[A, "rows dim"], Float[A, "items dim"]]:
+        return self.agent.request_vectors(observation), self.agent.item_vectors(observation.features)
 
     def _known(self) -> Posterior:
         assert self.evidence is not None
@@ -133,7 +134,7 @@ class NeuralLinear(LearningWrapper):
     def learn_besides(self, log: InteractionLog) -> None:
         if self.agent.network is None or not len(log):
             return
-        self.evidence, self.spread = _evidence_of(log, *self.agent.vectors(log.observations()))
+        self.evidence, self.spread = _evidence_of(log, *self._vectors(log.observations()))
         self._posterior = None
 
     def own_state(self) -> dict[str, A]:

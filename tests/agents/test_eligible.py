@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.eligible import can_stand, draw_unplaced, eligible_items, num_eligible
+from agents.eligible import can_stand, draw_unplaced, eligible_items, may_be_shown, num_eligible
 from recsim_lab.policy import FeatureTable, Observation
 
 
@@ -61,3 +61,15 @@ def test_eligible_items_are_counted(seed, up_to):
     assert np.array_equal(num_eligible(observation, up_to), expected)
     one_tick = replace(observation, tick=np.full(num_rows, 7))
     assert np.array_equal(num_eligible(one_tick, 12), one_tick.eligible().sum(axis=1))
+
+
+def test_what_may_be_shown_is_what_is_eligible(requests):
+    generator = np.random.default_rng(0)
+    blocked = generator.integers(-1, 12, (30, 6)).tolist()
+    observation = requests(range(30), 12, blocked=blocked, release=[0, 200_000] * 6)
+    items = generator.integers(-3, 16, (30, 25))
+    known = (items >= 0) & (items < 12)
+    expected = known & np.take_along_axis(observation.eligible(), np.where(known, items, 0), axis=1)
+    assert np.array_equal(may_be_shown(observation, items), expected)
+    free = observation.take(slice(0, 2)).block(np.full((2, 1), -1))
+    assert np.array_equal(may_be_shown(free, items[:2]), expected[:2])
