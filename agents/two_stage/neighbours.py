@@ -58,7 +58,7 @@ class Neighbours(Retriever):
         rows = np.arange(len(observation))[:, None]
         judged = np.asarray(similar[np.broadcast_to(rows, items.shape).ravel(), items.ravel()], np.float32)
         return np.where(
-            (observation.clicked >= 0).any(axis=1)[:, None], judged.reshape(items.shape), np.float32(np.nan)
+            (observation.clicked >= 0).any(axis=1, keepdims=True), judged.reshape(items.shape), np.float32(np.nan)
         )
 
     def _similar(self, observation: Observation) -> csr_array:
