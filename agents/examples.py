@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -17,6 +17,15 @@ from recsim_lab.interaction_log import InteractionLog
 
 A = np.ndarray
 T = torch.Tensor
+
+
+@dataclass(frozen=True)
+class Crosses:
+    """What is known of some slates' requests and items together, beside their features: `values[i, k]` of slot k of
+    the log's row `rows[i]`."""
+
+    rows: Int[A, " slates"]
+    values: Float[A, "slates slots crosses"]
 
 
 class Examples(ABC):
@@ -53,6 +62,7 @@ class RequestExamples(Examples):
     weights: Float[T, "examples candidates"] | None = None
     selection: Selection | None = None
     """Another weight, for how rarely what the example shows was shown."""
+    crosses: Float[T, "examples candidates crosses"] | None = None
 
     def __len__(self) -> int:
         return len(self.row)
@@ -71,6 +81,7 @@ class RequestExamples(Examples):
                 self.items[chosen],
                 self.labels[chosen],
                 self._weights(chosen),
+                None if self.crosses is None else self.crosses[chosen],
             )
 
     def _weights(self, chosen: Int[T, " chosen"]) -> Float[T, "chosen candidates"] | None:
@@ -92,6 +103,7 @@ class RequestExamples(Examples):
             labels=self.labels[rows],
             weights=None if self.weights is None else self.weights[rows],
             selection=None if self.selection is None else self.selection.take(rows),
+            crosses=None if self.crosses is None else self.crosses[rows],
         )
 
 
@@ -122,6 +134,7 @@ def slates_of(
     only_clicked: bool,
     slot_weights: Float[A, " slots"] | None = None,
     selection: Selection | None = None,
+    crosses: Crosses | None = None,
 ) -> RequestExamples:
     """An example for every slate, or for every slate with a click; `slot_weights` say what a click in a slot counts,
     `selection` what the log's rows do.
@@ -130,10 +143,14 @@ def slates_of(
     if all slots were examined alike (Saito et al., WSDM 2020): weighting those who did not click would not. Of a pair
     or list they weight what was clicked (Joachims, Swaminathan & Schnabel, WSDM 2017), while what was not clicked may
     still not have been looked at: that takes away much of the bias, not all.
+
+    With `crosses` only the slates that they are of are examples; requests know of all clicks of the log before them.
     """
-    order = np.argsort(log.tick, kind="stable")
+    rows = np.arange(len(log)) if crosses is None else crosses.rows
+    by_time = np.argsort(log.tick[rows], kind="stable")
     says_something = log.clicks if only_clicked else log.slate >= 0
-    order = order[says_something[order].any(axis=1)]
+    by_time = by_time[says_something[rows[by_time]].any(axis=1)]
+    order = rows[by_time]
     requests = Requests.of(log.observations(order), table, device, num_recent)
     labels, weights = torch.tensor(log.clicks[order], dtype=torch.float32, device=device), None
     if slot_weights is not None:
@@ -147,4 +164,5 @@ def slates_of(
         labels,
         weights,
         None if selection is None else selection.take(order),
+        None if crosses is None else torch.tensor(crosses.values[by_time], dtype=torch.float32, device=device),
     )

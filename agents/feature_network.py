@@ -1,7 +1,7 @@
 """Networks of public features: what a request and an item bring, as one vector for each field."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -27,13 +27,17 @@ _OLD_DAYS = 10.0
 
 @dataclass(frozen=True)
 class ItemFeatures:
-    """Of items of any shape: a vector for each field, the id's first; numbers; and codes to be matched."""
+    """Of items of any shape: a vector for each field, the id's first; numbers; and codes to be matched.
+
+    `crosses` are numbers that candidates have together with their requests, where there are any.
+    """
 
     vectors: Float[T, "*shape fields dim"]
     numbers: Float[T, "*shape numeric"]
     codes: Int[T, "*shape categorical"]
     shares: tuple[Float[T, "*shape _"], ...]
     release_day: Float[T, "*shape"]
+    crosses: Float[T, "rows candidates crosses"] | None = None
 
 
 @dataclass(frozen=True)
@@ -191,10 +195,11 @@ class CrossingNetwork(Network):
 
     @property
     def num_pairs(self) -> int:
+        num_crosses = self.schema.num_crosses
         if not self.pairs:
-            return 1
+            return 1 + num_crosses
         num_categorical = len(self.reader.cardinalities)
-        return 1 + 2 * self.reader.item_fields.num_fields + num_categorical
+        return 1 + 2 * self.reader.item_fields.num_fields + num_categorical + num_crosses
 
     def encode(self, inputs: Requests) -> RequestFeatures:
         return self.reader.read_requests(inputs)
@@ -204,7 +209,14 @@ class CrossingNetwork(Network):
 
     def score(self, encoded: RequestFeatures, embedded: ItemFeatures) -> Float[T, "rows candidates"]:
         pairs = paired(encoded, embedded)
-        return self.meet(encoded, embedded, pairs if self.pairs else pairs[..., :1])
+        if not self.pairs:
+            pairs = pairs[..., :1]
+        if embedded.crosses is not None:
+            pairs = torch.cat([pairs, embedded.crosses], dim=-1)
+        return self.meet(encoded, embedded, pairs)
+
+    def crossed(self, embedded: ItemFeatures, crosses: Float[T, "rows candidates crosses"]) -> ItemFeatures:
+        return replace(embedded, crosses=crosses)
 
     def size(self, encoded: RequestFeatures, embedded: ItemFeatures) -> Float[T, ""]:
         return encoded.vectors.square().sum(dim=(-2, -1)).mean() + embedded.vectors.square().sum(dim=(-2, -1)).mean()

@@ -53,6 +53,8 @@ class Schema:
     user_moments: tuple[tuple[float, float], ...] = ()
     """Mean and standard deviation of each numeric field of users, by which it is standardised."""
     item_moments: tuple[tuple[float, float], ...] = ()
+    num_crosses: int = 0
+    """Numbers that come with each request and item together, beside their features."""
 
     @staticmethod
     def of(features: FeatureTable, num_users: int, num_devices: int, fields: bool = True) -> "Schema":
@@ -79,6 +81,7 @@ class Schema:
             tuple(Field(**f) for f in saved["item_fields"]),
             tuple((mean, deviation) for mean, deviation in saved["user_moments"]),
             tuple((mean, deviation) for mean, deviation in saved["item_moments"]),
+            saved.get("num_crosses", 0),
         )
 
     def describe(self) -> dict[str, Any]:

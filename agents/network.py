@@ -52,6 +52,11 @@ class Network(nn.Module, ABC):
     def forward(self, requests: Requests, items: Int[T, "*shape"]) -> Float[T, "rows candidates"]:
         return self.score(self.encode(requests), self.embed(items, requests.table))
 
+    def crossed(self, embedded: Any, crosses: Float[T, "rows candidates crosses"]) -> Any:
+        """The embedded candidates of each request with numbers that the two have together, where a network reads
+        such: as many as its schema says."""
+        raise NotImplementedError(f"{type(self).__name__} reads nothing that a request and an item have together")
+
     def settle(self) -> None:
         """Called after training, before the network serves."""
 

@@ -3,7 +3,7 @@
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float32, Int
 
 from agents.base import LOWEST, NamedAgent, check_catalogue, indifferent
 from agents.examination import examine
-from agents.examples import Examples, clicks_of, slates_of
+from agents.examples import Crosses, Examples, clicks_of, slates_of
 from agents.fields import Schema, Table
 from agents.losses import make_loss
 from agents.negatives import Hard, InBatch, Mixed, Negatives, popularity, uniform
@@ -197,11 +197,25 @@ class NetworkAgent(NamedAgent, Scorer):
     # Serving
 
     def scores(
-        self, observation: Observation, items: Int[A, "rows candidates"] | None = None
+        self,
+        observation: Observation,
+        items: Int[A, "rows candidates"] | None = None,
+        crosses: Float32[A, "rows candidates crosses"] | None = None,
     ) -> Float32[A, "rows candidates"]:
+        """Scores; `crosses` are what each request and candidate have together, where the network has learned to read
+        such.
+
+        Raises:
+            ValueError: if requests are of another catalogue, or crosses are not as many as were learned from.
+        """
         if self.network is None:
             return indifferent(observation, items)
         check_catalogue(self.network.schema.num_items, observation)
+        num_crosses = 0 if crosses is None else crosses.shape[2]
+        if num_crosses != self.network.schema.num_crosses:
+            raise ValueError(
+                f"crosses must be the {self.network.schema.num_crosses} that were learned from, got {num_crosses}"
+            )
         network, kept = self.network, self._keep(observation.features)
         requests = Requests.of(observation, kept.table, self.device, self.num_recent)
         num_candidates = observation.features.num_items if items is None else items.shape[1]
@@ -215,6 +229,8 @@ class NetworkAgent(NamedAgent, Scorer):
                     embedded = kept.embedded
                 else:
                     embedded = network.embed(torch.as_tensor(items[rows], device=self.device).long(), kept.table)
+                if crosses is not None:
+                    embedded = network.crossed(embedded, torch.as_tensor(crosses[rows], device=self.device))
                 scores[rows] = network.score(encoded, embedded).cpu().numpy()
         if not network.judges_unknown and (unknown := ~network.known_items[1:].cpu().numpy()).any():
             if items is None:
@@ -276,19 +292,32 @@ class NetworkAgent(NamedAgent, Scorer):
 
     # Learning
 
-    def learn(self, log: InteractionLog) -> None:
-        """Go on learning from this log; one without clicks teaches nothing.
+    @property
+    def reads_crosses(self) -> bool:
+        """Whether it can be told what requests and items have together: it learns from impressions, and their
+        features meet in its network."""
+        return not self.compares_all and self.target == "impressions"
+
+    def learn(self, log: InteractionLog, crosses: Crosses | None = None) -> None:
+        """Go on learning from this log, or from those of its slates that `crosses` tell about; none with a click
+        teach nothing.
 
         Raises:
-            ValueError: if the log is of another catalogue, or training diverges (then nothing was learned).
+            ValueError: if the log is of another catalogue, crosses can't be read or are other than before, or training
+                diverges (then nothing was learned).
         """
-        if not log.clicks.any():
+        if crosses is not None and not self.reads_crosses:
+            raise ValueError(
+                "crosses must go with target='impressions' and a network in which features meet (mlp, dlrm, dcn), "
+                f"got {self.name!r}"
+            )
+        if not (log.clicks if crosses is None else log.clicks[crosses.rows]).any():
             return
         with seeded(self.seed, self.num_learned):
             first = self.network is None
-            network, optimizer, slot_bias = self._make_room(log)
+            network, optimizer, slot_bias = self._make_room(log, 0 if crosses is None else crosses.values.shape[2])
             network.known_items[1 + torch.as_tensor(np.unique(log.slate[log.slate >= 0])).long()] = True
-            examples = self._examples(log, network.schema.table(log.features, self.device))
+            examples = self._examples(log, network.schema.table(log.features, self.device), crosses)
             objective = self._objective(log, network, slot_bias)
             validate = None
             if self.validation:
@@ -319,7 +348,7 @@ class NetworkAgent(NamedAgent, Scorer):
         finally:
             self.network, self._kept = before, None
 
-    def _examples(self, log: InteractionLog, table: Table) -> Examples:
+    def _examples(self, log: InteractionLog, table: Table, crosses: Crosses | None) -> Examples:
         # Pairs and lists are of documents that were shown together.
         together = self.target == "impressions" and make_loss(self.loss).kind != "pointwise"
         selection = slot_weights = None
@@ -337,6 +366,7 @@ class NetworkAgent(NamedAgent, Scorer):
             only_clicked=together,
             slot_weights=slot_weights,
             selection=selection,
+            crosses=crosses,
         )
 
     def catalogue_examples(self, log: InteractionLog, table: Table, selection: Selection | None) -> Examples:
@@ -373,11 +403,13 @@ class NetworkAgent(NamedAgent, Scorer):
             "hard": Hard(even, self.hard_share),
         }[self.negatives]
 
-    def _make_room(self, log: InteractionLog) -> "_Learner":
+    def _make_room(self, log: InteractionLog, num_crosses: int = 0) -> "_Learner":
         """New ones, or copies with rows for users who are new."""
         num_users, num_devices = int(log.user.max()) + 1, int(log.device.max()) + 1
         if self.network is None:
-            schema = Schema.of(log.features, num_users, num_devices, self.reads_fields)
+            schema = replace(
+                Schema.of(log.features, num_users, num_devices, self.reads_fields), num_crosses=num_crosses
+            )
             bias = torch.zeros(log.num_slots) if self._has_slot_bias else None
             return self._made(schema, {}, {}, bias)
         schema = self.network.schema
@@ -385,6 +417,8 @@ class NetworkAgent(NamedAgent, Scorer):
             raise ValueError(
                 f"the log must be of the catalogue of {schema.num_items} items, got one of {log.features.num_items}"
             )
+        if num_crosses != schema.num_crosses:
+            raise ValueError(f"crosses must be the {schema.num_crosses} that were learned from, got {num_crosses}")
         assert self.optimizer is not None
         bias = None if self.slot_bias is None else self.slot_bias.detach().clone()
         if bias is not None and log.num_slots != len(bias):

@@ -27,6 +27,7 @@ class Batch:
 
     For the catalogue `items` has one column, the clicked item, and labels are 1. For impressions it holds the slates
     and labels say what was clicked; `slots` is each item's place and `weights` its importance, where there are any.
+    `crosses` are what each item has together with its request, beside what the network reads of both.
     """
 
     inputs: Any
@@ -34,6 +35,7 @@ class Batch:
     items: Int[T, "rows candidates"]
     labels: Float[T, "rows candidates"]
     weights: Float[T, "rows candidates"] | None = None
+    crosses: Float[T, "rows candidates crosses"] | None = None
 
     @property
     def mask(self) -> Bool[T, "rows candidates"]:
@@ -124,6 +126,8 @@ class Impressions(Objective):
 
     def loss(self, network: Network, batch: Batch, judge: Network | None = None) -> Float[T, ""]:
         encoded, embedded = network.encode(batch.inputs), network.embed(batch.items, batch.table)
+        if batch.crosses is not None:
+            embedded = network.crossed(embedded, batch.crosses)
         scores = network.score(encoded, embedded)
         if self.slot_bias is not None:
             scores = scores + self.slot_bias

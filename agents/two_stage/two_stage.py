@@ -1,5 +1,6 @@
 """Two stages: retrievers find candidates among very many items, and a heavy ranker orders these alone."""
 
+import copy
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,9 +11,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from agents.eligible import may_be_shown
+from agents.neural import NetworkAgent
 from agents.two_stage.listed import Popular, first_eligible
+from agents.two_stage.opinions import logged_opinions, newest, opinions, teach
 from agents.two_stage.retriever import Retriever, found
 from agents.wrapper import Combination
+from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import Observation, Policy, Recommendation, Scorer, answered, check_slots
 from recsim_lab.probabilities import Probabilities, certain
 from recsim_lab.streams import Draws
@@ -45,14 +49,24 @@ class TwoStage(Combination, Scorer):
 
     `retrievers` come with their quotas, the most items that each may bring. A slot's source is the first of them that
     found its item. Where a request has fewer candidates than slots, the rest comes in order of popularity
-    (`fallback`); `num_filled` counts these slots. `seconds` is what each stage of the last `recommend` took.
+    (`fallback`); `num_filled` counts these slots. `seconds` is what each stage took when requests were last answered.
+
+    With `told`, a heavy scorer that learns from impressions through a network in which features meet (mlp, dlrm, dcn)
+    reads what each retriever thinks of the candidates. It learns so from the newest `ranked_share` of the log, with
+    the opinions of copies of the retrievers that were taught on what came before; the retrievers themselves then learn
+    from all of it. With `ranked_share=0` it learns from the whole log with the opinions of retrievers that have seen
+    the very clicks, and takes hindsight for foresight. Any other scorer learns from the whole log by itself.
     """
 
     retrievers: tuple[tuple[Retriever, int], ...]
     heavy: Scorer
     fallback: Popular = field(default_factory=Popular)
+    told: bool = True
+    ranked_share: float | int = 0.5
     num_filled: int = field(init=False, default=0)
     seconds: dict[str, float] = field(init=False, repr=False, default_factory=dict)
+    _untaught: tuple[Retriever, ...] = field(init=False, repr=False)
+    """Copies as they were given; taken together, so that what two of them share stays shared."""
 
     def __post_init__(self) -> None:
         if not self.retrievers:
@@ -63,6 +77,13 @@ class TwoStage(Combination, Scorer):
         names = [retriever.name for retriever, _ in self.retrievers]
         if twice := [name for place, name in enumerate(names) if name in names[:place]]:
             raise ValueError(f"retrievers must have names of their own, got {twice[0]!r} more than once")
+        if not 0 <= self.ranked_share < 1:
+            raise ValueError(f"ranked_share must be in [0, 1), got {self.ranked_share}")
+        if self._told is not None and any(retriever.policy is self.heavy for retriever, _ in self.retrievers):
+            raise ValueError(
+                f"heavy must not be the policy of a retriever whose opinion it is told, got {self.heavy.name!r} twice"
+            )
+        self._untaught = copy.deepcopy(tuple(retriever for retriever, _ in self.retrievers))
 
     @property
     def name(self) -> str:
@@ -74,6 +95,29 @@ class TwoStage(Combination, Scorer):
         inside = {f"retriever {place}": one.policy for place, (one, _) in enumerate(self.retrievers)}
         inside |= {"fallback": self.fallback.policy, "heavy": self.heavy}
         return {name: policy for name, policy in inside.items() if policy is not None}
+
+    @property
+    def _told(self) -> NetworkAgent | None:
+        """The heavy scorer if it is to be told what retrievers think."""
+        heavy = self.heavy
+        if not (self.told and isinstance(heavy, NetworkAgent) and heavy.reads_crosses):
+            return None
+        learned_without = heavy.network is not None and not heavy.network.schema.num_crosses
+        return None if learned_without else heavy
+
+    def learn(self, log: InteractionLog) -> None:
+        heavy = self._told
+        if heavy is None:
+            super().learn(log)
+            return
+        own = scouts = tuple(retriever for retriever, _ in self.retrievers)
+        rows = np.arange(len(log))
+        if self.ranked_share:
+            before, rows = newest(log, self.ranked_share)
+            scouts = copy.deepcopy(self._untaught)
+            teach(scouts, before)
+        teach((*own, self.fallback), log)
+        heavy.learn(log, logged_opinions(scouts, log, rows))
 
     # Serving
 
@@ -158,7 +202,12 @@ class TwoStage(Combination, Scorer):
                 return np.zeros(candidates.items.shape, np.float32)
             # The padding repeats an item, since only items have scores.
             items = np.where(candidates.there, candidates.items, np.maximum(candidates.items[:, :1], 0))
-            return self.heavy.scores(observation, items)
+            heavy = self._told
+            if heavy is None:
+                return self.heavy.scores(observation, items)
+            with self._timed("opinions"):
+                crosses = opinions([retriever for retriever, _ in self.retrievers], observation, items)
+            return heavy.scores(observation, items, crosses if heavy.network is not None else None)
 
     def _slates(self, observation: Observation, num_slots: int) -> tuple[Int[A, "rows slots"], Int[A, "rows slots"]]:
         """Items, and the places of the retrievers that found them: one beyond the last where none did."""

@@ -58,7 +58,7 @@ def test_the_parts_add_up_whatever_a_slate_is_worth(truth):
 
 
 def test_the_loss_lies_where_it_arose(truth):
-    utility, eligible, found = truth
+    utility, eligible, _ = truth
     best = np.argsort(np.where(eligible, -utility, np.inf), axis=1)
     perfect = account(utility, eligible, {"a": best[:, :8]}, best[:, :3], 5)
     assert not perfect.regret.any() and (perfect.recall["a"] == 1).all()
