@@ -59,21 +59,23 @@ def account(
 
     `found=None`: there was no first stage, and all eligible items were candidates. Items that were shown count as
     candidates of the second stage, as where empty slots were filled; they count for no retriever's recall. `depth` is
-    how many of the best items recall is about. `worth=None`: the mean true utility of a slate's items.
+    how many of the best items recall is about, or all where fewer are eligible. `worth=None`: the mean true utility of
+    a slate's items.
 
     Raises:
-        ValueError: if a request has fewer than `depth` eligible items or a slate's number.
+        ValueError: if a request has fewer eligible items than a slate has slots.
     """
     if depth < 1:
         raise ValueError(f"depth must be at least 1, got {depth}")
     num_slots = slates.shape[1]
     if worth is None:
         worth = _mean_utility(utility)
-    target = top_items(utility, eligible, depth)
+    best_first = np.argsort(np.where(eligible, -utility, np.inf), axis=1, kind="stable")[:, :depth]
+    counts = np.take_along_axis(eligible, best_first, axis=1)
     everywhere = {} if found is None else {name: _marked(items, eligible.shape) for name, items in found.items()}
     union = eligible if found is None else np.logical_or.reduce([np.zeros_like(eligible), *everywhere.values()])
     recall = {
-        name: np.take_along_axis(marked, target, axis=1).mean(axis=1, dtype=np.float64)
+        name: (np.take_along_axis(marked, best_first, axis=1) & counts).sum(axis=1) / np.maximum(counts.sum(axis=1), 1)
         for name, marked in (everywhere | {UNION: union}).items()
     }
     best = worth(top_items(utility, eligible, num_slots))

@@ -29,14 +29,18 @@ def truth():
 def test_it_is_what_a_literal_count_says(truth):
     utility, eligible, found = truth
     slates = found["b"][:, [1, 0, 4]]
-    told = account(utility, eligible, found, slates, 5)
+    eligible[7] = False
+    eligible[7, found["b"][7, :5]] = True
+    found["a"][7] = found["b"][7, 3]
+    found["b"][7, 5:] = -1
+    told = account(utility, eligible, found, slates, 7)
     for row in range(40):
         allowed = [item for item in range(25) if eligible[row, item]]
         best = sorted(allowed, key=lambda item: -utility[row, item])
         brought = {name: {int(item) for item in items[row] if item >= 0} for name, items in found.items()}
         brought[UNION] = brought["a"] | brought["b"]
         for name, items in brought.items():
-            assert told.recall[name][row] == pytest.approx(len(items & set(best[:5])) / 5)
+            assert told.recall[name][row] == pytest.approx(len(items & set(best[:7])) / min(7, len(best)))
         reachable = sorted(brought[UNION], key=lambda item: -utility[row, item])[:3]
         mean = [utility[row, items].mean() for items in (best[:3], reachable, slates[row])]
         assert told.retrieval[row] == pytest.approx(mean[0] - mean[1])
