@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import environment, limit, losses, ranking, sequence_training, training
+from benchmarks import environment, limit, losses, ranking, sequence_training, training, two_stage
 
 
 def main() -> None:
@@ -36,6 +36,8 @@ def measurements() -> Iterator[dict[str, Any]]:
     yield training.two_tower_epoch()
     yield training.dcn_epoch()
     yield sequence_training.sasrec_epoch()
+    yield two_stage.factor_top_10()
+    yield two_stage.large_catalogue_in_fresh_process()
 
 
 def sessions_in_fresh_process(num_users: int) -> dict[str, Any]:
