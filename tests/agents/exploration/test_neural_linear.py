@@ -123,5 +123,5 @@ def test_bad_input(log):
         NeuralLinear(make_agent("mf"), -1)
     with pytest.raises(ValueError, match="regularization must be above 0 and finite, got 0"):
         NeuralLinear(make_agent("mf"), 1.0, 0)
-    with pytest.raises(ValueError, match="vectors must be asked of .* got 'mf' untaught"):
+    with pytest.raises(ValueError, match=r"vectors must be asked of .* got 'mf' untaught"):
         make_agent("mf").request_vectors(log.observations(np.arange(2)))
