@@ -290,7 +290,7 @@ def empty_log(features: FeatureTable, num_slots: int, history: int, shown: int) 
 def record(
     observation: Observation,
     answer: Recommendation,
-    outcome: dict[str, A],
+    outcome: dict[str, Any],
 ) -> InteractionLog:
     """The rows of one batch of requests; `outcome` has `clicks`, `dwell`, `likes`, `reward` and `left`."""
     return InteractionLog(

@@ -331,5 +331,52 @@ def test_a_write_that_is_killed_at_any_file_can_be_repeated(
         _assert_same_log(read_log(folder), log)
 
 
+def _of_two_sources(log: InteractionLog) -> InteractionLog:
+    source = (np.arange(log.num_slots) % 2 + np.arange(len(log))[:, None] % 2).astype(np.int16)
+    return replace(log, source=source, sources=("one", "two", "three"))
+
+
+def test_slots_of_other_sources_hold_nothing_to_learn(log: InteractionLog) -> None:
+    mixed = _of_two_sources(log)
+    only = mixed.only(["three", "one"])
+    kept = mixed.source != 1
+    assert np.array_equal(only.slate, np.where(kept, mixed.slate, -1))
+    assert np.array_equal(only.clicks, mixed.clicks & kept) and np.array_equal(only.likes, mixed.likes & kept)
+    assert np.array_equal(only.dwell, np.where(kept, mixed.dwell, 0))
+    assert np.array_equal(np.isnan(only.propensity), ~kept | np.isnan(mixed.propensity))
+    for name in (*REQUEST_COLUMNS, "source"):
+        assert np.array_equal(getattr(only, name), getattr(mixed, name))
+    for name in SLOT_COLUMNS:
+        assert getattr(only, name).dtype == getattr(mixed, name).dtype
+    assert only.as_served is mixed and mixed.as_served is mixed
+    assert (mixed.only([]).slate == -1).all() and np.array_equal(mixed.only(mixed.sources).slate, mixed.slate)
+
+
+def test_what_a_log_hides_is_still_part_of_its_users_pasts(log: InteractionLog) -> None:
+    mixed = _of_two_sources(log)
+    only, halves = mixed.only(["two"]), [slice(0, len(log) // 2), slice(len(log) // 2, None)]
+    rows = np.arange(0, len(log), 7)
+    parts = [
+        concatenate([only.take(half) for half in halves]),
+        concatenate([mixed.take(halves[0]), only.take(halves[1])]),
+    ]
+    for part in (only, *parts):
+        for name in SERVED:
+            wanted = getattr(mixed.observations(rows), name)
+            assert np.array_equal(getattr(part.observations(rows), name), wanted)
+    assert np.array_equal(parts[1].slate[halves[0]], mixed.slate[halves[0]])
+    earlier = only.between(0, 2 * TICKS_PER_DAY)
+    told, wanted = earlier.observations(), mixed.between(0, 2 * TICKS_PER_DAY).observations()
+    assert np.array_equal(told.clicked, wanted.clicked) and np.array_equal(told.shown, wanted.shown)
+
+
+def test_a_log_that_hides_slots_is_not_written(log: InteractionLog, tmp_path: Path) -> None:
+    only = _of_two_sources(log).only(["one"])
+    with pytest.raises(ValueError, match="must be as served, got one that hides slots"):
+        only.write(tmp_path / "log")
+    assert not (tmp_path / "log").exists()
+    only.as_served.write(tmp_path / "log")
+
+
 def _none(log: InteractionLog) -> InteractionLog:
     return empty_log(log.features, log.num_slots, log.history, log.shown)

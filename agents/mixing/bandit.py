@@ -64,7 +64,7 @@ class Bandit(Mix):
 
     @property
     def name(self) -> str:
-        changed = {"by": self.by} if self.by != "thompson" else {}
+        changed: dict[str, str] = {"by": self.by} if self.by != "thompson" else {}
         changed |= {"epsilon": f"{self.epsilon:g}"} if self.by == "epsilon-greedy" and self.epsilon != 0.1 else {}
         changed |= {"per": self.per} if self.per != "session" else {}
         for name in ("prior_successes", "prior_failures"):

@@ -142,16 +142,14 @@ def marginal_probability(inner: Int[A, "rows policies slots"], slates: Int[A, "r
     """
     num_rows, num_policies, num_slots = inner.shape
     same = inner[:, :, :, None, None] == inner[:, None, None, :, :]
-    rank = np.where(same.any(axis=4), same.argmax(axis=4), num_slots).astype(
-        np.int16
-    )  # in which place the others have each item
+    # rank[r, p, k, q]: where policy q's slate has the item that stands in place k of policy p's.
+    rank = np.where(same.any(axis=4), same.argmax(axis=4), num_slots).astype(np.int16)
     marginal = np.zeros((num_rows, num_slots))
     row, picked, chance = np.arange(num_rows), np.zeros(num_rows, np.int64), np.ones(num_rows)
     upcoming = np.zeros((num_rows, num_policies), np.int64)
-    sizes = np.array([num_slots + 1] * num_policies)
+    sizes = (num_rows, 2**num_policies, *[num_slots + 1] * num_policies)
     for slot in range(num_slots):
-        policies = np.arange(num_policies)
-        state, policy = np.nonzero(~(picked[:, None] >> policies & 1).astype(bool))
+        state, policy = np.nonzero((picked[:, None] >> np.arange(num_policies)) & 1 == 0)
         row, picked, upcoming = row[state], picked[state] | 1 << policy, upcoming[state]
         chance = chance[state] / (num_policies - slot % num_policies)
         at = upcoming[np.arange(len(state)), policy]
@@ -162,7 +160,8 @@ def marginal_probability(inner: Int[A, "rows policies slots"], slates: Int[A, "r
         placed = (rank[row] < upcoming[:, None, None, :]).any(axis=3)
         upcoming = np.where(placed.all(axis=2), num_slots, np.argmin(placed, axis=2))
         picked[picked == 2**num_policies - 1] = 0
-        key = np.ravel_multi_index((row, picked, *upcoming.T), (num_rows, 2**num_policies, *sizes))
+        key = np.ravel_multi_index((row, picked, *upcoming.T), sizes)
         _, first, number = np.unique(key, return_index=True, return_inverse=True)
-        row, picked, upcoming, chance = row[first], picked[first], upcoming[first], np.bincount(number, chance)
+        row, picked, upcoming = row[first], picked[first], upcoming[first]
+        chance = np.bincount(number, chance).astype(np.float64)
     return marginal

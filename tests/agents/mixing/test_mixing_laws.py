@@ -72,14 +72,6 @@ NESTINGS: dict[str, Callable[[Policy, Policy], Policy]] = {
     "bandit by epsilon": lambda a, b: Bandit((a, Random()), by="epsilon-greedy", epsilon=0.4),
     "bandit of a team draft": lambda a, b: Bandit((TeamDraft((a, b)), Quota((a, b), (1, 2)))),
 }
-"""What is exact."""
-REDRAWN: dict[str, Callable[[Policy, Policy], Policy]] = {
-    "random quota": lambda a, b: Quota((Random(), a), (2, 1), redraws=300),
-    "by slot, random last": lambda a, b: BySlot((explored(a), Random()), ((-1,),), redraws=300),
-    "by slot, random first": lambda a, b: BySlot((explored(a), explored(b)), ((0,),), redraws=300),
-    "rules around a team draft around exploration": lambda a, b: RepeatRules(TeamDraft((a, explored(b)), redraws=300)),
-    "exploration around a team draft": lambda a, b: EpsilonGreedy(TeamDraft((a, b)), 0.2, redraws=300),
-}
 
 
 @pytest.mark.parametrize("nesting", NESTINGS)
@@ -89,22 +81,3 @@ def test_mixes_do_what_they_say(nesting, fixed, requests):
     slates = np.array([[5, 2, 6], [2, 5, 1]], np.int32)
     assert policy.probabilities(request.take(np.zeros(2, np.int64)), slates).exact.all()
     check_propensities(policy, request, 3, num_draws=20_000)
-
-
-@pytest.mark.parametrize("nesting", REDRAWN)
-def test_redrawn_mixes_do_what_they_say(nesting, fixed, requests):
-    policy = REDRAWN[nesting](fixed("one", 5, 2, 6, 0), fixed("two", 2, 5, 6, 1))
-    request = requests([3], 7, shown=[[6]], blocked=[[4, -1, 4]])
-    check_propensities(policy, request, 3, num_draws=20_000)
-
-
-@pytest.mark.parametrize("nesting", REDRAWN)
-def test_what_cannot_be_shown_has_probability_0(nesting, fixed, requests):
-    policy = REDRAWN[nesting](fixed("one", 5, 2, 6, 0), fixed("two", 2, 5, 6, 1))
-    slates = np.array([[4, 2, 5], [5, 5, 2]], np.int32)
-    told = policy.probabilities(requests([3, 3], 7, blocked=[[4], [4]]), slates)
-    impossible = told.prefix[[0, 0, 0, 1, 1], [0, 1, 2, 1, 2]]
-    if isinstance(policy, EpsilonGreedy):  # which redraws by itself, and leaves open what no redraw met
-        assert not (impossible > 0).any()
-    else:
-        assert told.marginal[0, 0] == 0 and (impossible == 0).all()
