@@ -8,6 +8,11 @@ such policy has one parameter that asks for it, and others that may go with it. 
     ensemble=5, share             `BootstrappedEnsemble` of so many copies
     epsilon=0.1, half_life_days, floor, per=slot or slate, rarity_power
                                   `EpsilonGreedy`, `EpsilonGreedySlate`, or (with `rarity_power`) `NewItemExploration`
+    mmr=0.3                       `MaximalMarginalRelevance` of that weight
+    dpp=0.3                       `GreedyDPP` of that weight
+    calibrated=0.5                `Calibrated` of that weight
+    topic_cap=3, creator_cap      `Caps`
+    fresh=1, fresh_days           `FreshnessQuota`
 """
 
 from collections.abc import Callable, Mapping
@@ -21,6 +26,7 @@ import numpy as np
 from agents.base import NamedAgent, parameters_of
 from agents.baselines import Popularity, Random
 from agents.bert4rec import BERT4Rec
+from agents.business_rules import Calibrated, Caps, FreshnessQuota, GreedyDPP, MaximalMarginalRelevance
 from agents.dcn import DCN
 from agents.dlrm import DLRM
 from agents.ease import EASE
@@ -103,11 +109,36 @@ def _epsilon_greedy(
     return NewItemExploration(agent, epsilon, half_life_days, floor, rarity_power=rarity_power)
 
 
+def _diverse(make: _Make, seed: int, mmr: float) -> Agent:
+    return MaximalMarginalRelevance(make(seed), mmr)
+
+
+def _determinantal(make: _Make, seed: int, dpp: float) -> Agent:
+    return GreedyDPP(make(seed), dpp)
+
+
+def _calibrated(make: _Make, seed: int, calibrated: float) -> Agent:
+    return Calibrated(make(seed), calibrated)
+
+
+def _capped(make: _Make, seed: int, topic_cap: int, creator_cap: int | None = None) -> Agent:
+    return Caps(make(seed), topic_cap, creator_cap)
+
+
+def _fresh(make: _Make, seed: int, fresh: int, fresh_days: float = 7.0) -> Agent:
+    return FreshnessQuota(make(seed), fresh, fresh_days)
+
+
 _WRAPPERS: Mapping[str, Callable[..., Agent]] = {
     "thompson": _neural_linear,
     "boltzmann": _plackett_luce,
     "ensemble": _ensemble,
     "epsilon": _epsilon_greedy,
+    "mmr": _diverse,
+    "dpp": _determinantal,
+    "calibrated": _calibrated,
+    "topic_cap": _capped,
+    "fresh": _fresh,
 }
 """What goes around an agent, from the inside out, by the parameter that asks for it; the others of the function may go
 with it."""

@@ -4,6 +4,7 @@ import pytest
 
 from agents.base import parameters_of
 from agents.baselines import Popularity
+from agents.business_rules import Calibrated, Caps, FreshnessQuota, GreedyDPP, MaximalMarginalRelevance
 from agents.ease import EASE
 from agents.exploration import (
     BootstrappedEnsemble,
@@ -50,6 +51,22 @@ def test_policies_around_agents():
     raw = make_agent("ease:boltzmann=0.3,standardised=false")
     assert isinstance(raw, PlackettLuce) and (raw.temperature, raw.standardised) == (0.3, False)
     assert isinstance(make_agent("linucb:alpha=2"), LinUCB)
+
+
+@pytest.mark.parametrize(
+    "spec, rule",
+    [
+        ("mf:epsilon=0.1,mmr=0.3", MaximalMarginalRelevance),
+        ("ease:dpp=0.2", GreedyDPP),
+        ("ease:boltzmann=0.3,calibrated=0.4", Calibrated),
+        ("popularity:topic_cap=2,creator_cap=1", Caps),
+        ("popularity:fresh=2,fresh_days=3", FreshnessQuota),
+    ],
+)
+def test_rules_around_agents_keep_their_names(spec, rule):
+    agent = make_agent(spec)
+    assert isinstance(agent, rule)
+    assert agent.name == spec and make_agent(agent.name).name == spec
 
 
 def test_policies_around_policies_stand_in_one_order():
