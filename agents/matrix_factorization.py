@@ -40,7 +40,7 @@ class FactorNetwork(DotNetwork):
         return torch.cat([rows[..., :-1], torch.ones_like(rows[..., :1]), rows[..., -1:]], dim=-1)
 
     def settle(self) -> None:
-        """A user without clicks gets the mean of all who clicked."""
+        """A user who was not learned from gets the mean of all who were."""
         self.users[0] = self.users[self.known_users].mean(dim=0)
 
 
@@ -49,7 +49,7 @@ class FactorNetwork(DotNetwork):
 class MatrixFactorization(NetworkAgent):
     """Learns a vector and a bias for each user and item.
 
-    A user without clicks has the mean vector; an item that was never shown scores lowest.
+    A user who was not learned from has the mean vector; an item that was never shown scores lowest.
     """
 
     family: ClassVar[str] = "mf"

@@ -60,13 +60,23 @@ def test_unknown_users_and_items(log, requests):
     np.testing.assert_allclose(np.delete(scores[2], 11), np.delete(expected, 11), rtol=1e-4, atol=1e-5)
 
 
-def test_users_who_never_clicked_are_newcomers(log, requests):
+@pytest.mark.parametrize("target, loss", [("catalogue", "bce"), ("impressions", "ranknet")])
+def test_users_who_never_clicked_are_newcomers(target, loss, log, requests):
     clicks = log.clicks.copy()
     clicks[log.user == 8] = False
-    model = MatrixFactorization(dim=4, epochs=2, target="impressions")
+    model = MatrixFactorization(dim=4, epochs=2, target=target, loss=loss)
     model.learn(replace(log, clicks=clicks))
     scores = model.scores(requests([8, 77], 40))
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)
+
+
+def test_pointwise_losses_learn_from_users_who_were_shown_items_and_never_clicked(log, requests):
+    clicks = log.clicks.copy()
+    clicks[log.user == 8] = False
+    model = MatrixFactorization(dim=4, epochs=5, target="impressions", loss="bce")
+    model.learn(replace(log, clicks=clicks))
+    silent, newcomer = model.scores(requests([8, 77], 40)).mean(axis=1)
+    assert silent < newcomer
 
 
 def test_learning_on_keeps_what_is_known(log, requests):

@@ -418,7 +418,7 @@ def test_examination_is_told_as_it_is_asked_for():
     labels = {}
     for by in ("rates", "propensities"):
         agent = make_agent(f"mf:target=impressions,loss=bce,position=weight,examination={by},most_weight=2")
-        labels[by] = agent._examples(log, table).labels.amax(dim=0).numpy()
+        labels[by] = agent._examples(log, table, None).labels.amax(dim=0).numpy()
     np.testing.assert_allclose(labels["rates"], by_rates(log).weights(), rtol=1e-6)
     np.testing.assert_allclose(labels["propensities"], by_propensities(log, 2.0).weights(), rtol=1e-6)
     assert not np.allclose(labels["rates"], labels["propensities"], rtol=1e-2)

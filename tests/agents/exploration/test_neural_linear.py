@@ -26,7 +26,7 @@ def test_vectors_are_those_whose_products_are_scores(spec, log):
     agent = make_agent(spec)
     agent.learn(log.take(slice(0, 300)))
     observation = log.observations(np.arange(200, 260))
-    of_requests, of_items = agent.vectors(observation)
+    of_requests, of_items = agent.request_vectors(observation), agent.item_vectors(observation.features)
     known = np.unique(log.slate[:300])
     np.testing.assert_allclose(
         (of_requests @ of_items.T)[:, known], agent.scores(observation)[:, known], rtol=1e-4, atol=1e-5
@@ -34,7 +34,7 @@ def test_vectors_are_those_whose_products_are_scores(spec, log):
 
 
 def test_evidence_is_the_sum_over_impressions(taught, log):
-    of_requests, of_items = taught.agent.vectors(log.observations())
+    of_requests, of_items = taught.agent.request_vectors(log.observations()), taught.agent.item_vectors(log.features)
     products = np.array(
         [
             of_requests[row].astype(np.float64) * of_items[item]
