@@ -15,6 +15,8 @@ from recsim_lab.streams import Draws
 
 A = np.ndarray
 
+RANDOM = "random"
+"""The source of what was drawn at random from all that could be shown."""
 _PICK = 0
 
 
@@ -23,7 +25,7 @@ _PICK = 0
 class Random(ArrayAgent):
     """Fills each slot with an eligible item drawn uniformly from those not yet in the slate."""
 
-    family: ClassVar[str] = "random"
+    family: ClassVar[str] = RANDOM
 
     def recommend(self, observation: Observation, num_slots: int, draws: Draws) -> Recommendation:
         eligible = eligible_items(observation, num_slots)

@@ -75,12 +75,12 @@ def inverse_propensities(
     of exactly 1, which correct nothing; in one with some choice, what was certain counts as little as it should.
 
     Rules that forbid items make the number too high, by one factor for the whole log. Estimated propensities are taken
-    as they are.
+    as they are. Hidden slots, which are examples of nothing, have what a propensity of 1 has.
 
     Raises:
         ValueError: if a propensity is not known, or is not in (0, 1].
     """
-    chance = log.prefix_propensity[:, -1:] if whole else log.propensity
+    chance = log.prefix_propensity[:, -1:] if whole else np.where(log.slate >= 0, log.propensity, 1.0)
     chance = _checked(chance.astype(np.float64), "prefix_propensity" if whole else "propensity")
     if not len(log):
         return chance

@@ -43,7 +43,7 @@ class ClickRate(ArrayAgent, Scorer):
         """Start anew from this log."""
         num_items = log.features.num_items
         self.num_clicks = np.bincount(log.slate[log.clicks], minlength=num_items)
-        self.num_impressions = np.bincount(log.slate.ravel(), minlength=num_items)
+        self.num_impressions = np.bincount(log.slate[log.slate >= 0], minlength=num_items)
 
     @property
     def rate(self) -> Float64[A, " items"]:

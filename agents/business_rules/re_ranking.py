@@ -64,7 +64,7 @@ class ReRanking(Wrapper):
 
     @property
     def name(self) -> str:
-        joint = "," if ":" in self.policy.name else ":"
+        joint = "," if ":" in self.policy.name.rpartition(")")[2] else ":"
         return f"{self.policy.name}{joint}{self.rule}"
 
     @property

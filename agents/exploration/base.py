@@ -16,9 +16,6 @@ from recsim_lab.streams import Draws
 
 A = np.ndarray
 
-RANDOM = "random"
-"""The source of explored slots."""
-
 
 @dataclass(eq=False)
 class Exploration(Wrapper):
@@ -111,7 +108,7 @@ def check_redraws(redraws: int) -> None:
 
 def named_with(name: str, parameters: dict[str, float | int | str]) -> str:
     """The name of a policy with more parameters, as `agents.registry` reads it."""
-    joint = "," if ":" in name else ":"
+    joint = "," if ":" in name.rpartition(")")[2] else ":"  # what is in brackets are parts with names of their own
     return name + joint + ",".join(f"{key}={value}" for key, value in parameters.items())
 
 

@@ -6,9 +6,9 @@ from typing import final
 import numpy as np
 from jaxtyping import Float, Int
 
-from agents.baselines import Random
+from agents.baselines import RANDOM, Random
 from agents.eligible import EligibleItems, can_stand, draw_unplaced, eligible_items
-from agents.exploration.base import RANDOM, Exploration, rule_out
+from agents.exploration.base import Exploration, rule_out
 from recsim_lab.policy import Observation, Recommendation, answered
 from recsim_lab.probabilities import Probabilities, certain, exactly, given_answers, is_certain, mixture
 from recsim_lab.streams import Draws

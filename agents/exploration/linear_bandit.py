@@ -147,18 +147,16 @@ class LinearThompson(LinearBandit):
 
 
 def evidence_of(log: InteractionLog, design: Design) -> Evidence:
-    """The evidence of a log's impressions.
+    """The evidence of a log's impressions, of which hidden ones are none.
 
     Users and items meet only in how often one was shown, and clicked, to the other, so that impressions are counted
     before features are multiplied.
     """
     kinds, kind = design.distinct(log.user)
-    pairs = (np.repeat(kind, log.num_slots), log.slate.ravel())
+    seen = log.slate >= 0
+    pairs = (np.broadcast_to(kind[:, None], seen.shape)[seen], log.slate[seen])
     shape = (len(kinds), len(design.items))
-    shown, clicked = (
-        csr_array((counts.ravel().astype(np.float64), pairs), shape=shape)
-        for counts in (np.ones(log.slate.shape), log.clicks)
-    )
+    shown, clicked = (csr_array((counts[seen].astype(np.float64), pairs), shape=shape) for counts in (seen, log.clicks))
     user_squares = shown.T @ squares(kinds)
     packed = np.zeros((user_squares.shape[1], squares(design.items[:1]).shape[1]))
     for start in range(0, len(design.items), _ITEMS_AT_ONCE):
@@ -167,7 +165,7 @@ def evidence_of(log: InteractionLog, design: Design) -> Evidence:
     return Evidence(
         unpacked(packed, kinds.shape[1], design.items.shape[1]),
         (kinds.T @ (clicked @ design.items)).ravel(),
-        float(log.slate.size),
+        float(seen.sum()),
         float(log.clicks.sum()),
     )
 

@@ -155,10 +155,10 @@ def _evidence_of(
     for start in range(0, len(log), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
         products = of_requests[rows, None].astype(np.float64) * of_items[log.slate[rows]]
-        phi = np.concatenate([np.ones((*products.shape[:2], 1)), products], axis=2).reshape(-1, size)
+        phi = np.concatenate([np.ones((*products.shape[:2], 1)), products], axis=2)[log.slate[rows] >= 0]
         gram += phi.T @ phi
-        moment += log.clicks[rows].ravel() @ phi
-    root = np.sqrt(np.diag(gram) / log.slate.size)
+        moment += log.clicks[rows][log.slate[rows] >= 0] @ phi
+    root = np.sqrt(np.diag(gram) / max(gram[0, 0], 1))
     root = np.where(root > 0, root, 1.0)
-    evidence = Evidence(gram / np.outer(root, root), moment / root, float(log.slate.size), float(log.clicks.sum()))
+    evidence = Evidence(gram / np.outer(root, root), moment / root, float(gram[0, 0]), float(log.clicks.sum()))
     return evidence, root[1:]

@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from agents.base import check_catalogue
+from agents.baselines import RANDOM
 from agents.eligible import eligible_items
-from agents.exploration.base import RANDOM, Exploration, rule_out
+from agents.exploration.base import Exploration, rule_out
 from agents.exploration.epsilon_greedy import best_unplaced, places
 from agents.exploration.race import Race, in_pieces, later_redrawn, only_first, told_in_pieces
 from agents.wrapper import LearningWrapper
@@ -48,7 +49,9 @@ class NewItemExploration(Exploration, LearningWrapper):
         return {"rarity_power": self.rarity_power}
 
     def learn_besides(self, log: InteractionLog) -> None:
-        self.impressions = np.bincount(log.slate.ravel(), minlength=log.features.num_items).astype(np.float64)
+        # Whoever showed an item, it is known the better for it.
+        shown = log.as_served.slate.ravel()
+        self.impressions = np.bincount(shown, minlength=log.features.num_items).astype(np.float64)
 
     def own_state(self) -> dict[str, A]:
         return {"impressions": self.impressions}

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
+from agents.baselines import RANDOM
 from recsim_lab.policy import Recommendation
 
 A = np.ndarray
-
-RANDOM = "random"
 
 
 def within(name: str, sources: Sequence[str]) -> tuple[str, ...]:

@@ -1,0 +1,57 @@
+"""What learns from impressions leaves hidden slots alone, whatever it is."""
+
+import numpy as np
+import pytest
+
+from agents.business_rules import ClickRate
+from agents.exploration.design import Design
+from agents.exploration.linear_bandit import evidence_of
+from agents.exploration.neural_linear import NeuralLinear
+from agents.registry import make_agent
+from agents.weighting import inverse_propensities
+from recsim_lab.interaction_log import InteractionLog
+from recsim_lab.testing import planted_log
+
+
+@pytest.fixture(scope="module")
+def log() -> InteractionLog:
+    """Every other slot is somebody else's."""
+    whole = planted_log()
+    source = np.tile(np.arange(whole.num_slots, dtype=np.int16) % 2, (len(whole), 1))
+    return InteractionLog(**{**vars(whole), "source": source, "sources": ("mine", "other")})
+
+
+def test_click_rates_count_what_is_not_hidden(log):
+    rate, num_items = ClickRate(), log.features.num_items
+    rate.learn(log.only(["mine"]))
+    mine = log.slate[:, ::2]
+    assert np.array_equal(rate.num_impressions, np.bincount(mine.ravel(), minlength=num_items))
+    assert np.array_equal(rate.num_clicks, np.bincount(mine[log.clicks[:, ::2]], minlength=num_items))
+
+
+def test_linear_evidence_of_both_halves_is_that_of_the_whole(log):
+    design = Design.of(log.features)
+    whole, *halves = (evidence_of(part, design) for part in (log, log.only(["mine"]), log.only(["other"])))
+    for name in ("gram", "moment", "num_impressions", "num_clicks"):
+        total = sum(getattr(half, name) for half in halves)
+        np.testing.assert_allclose(total, getattr(whole, name), rtol=1e-9, atol=1e-9)
+
+
+def test_the_last_layer_counts_what_is_not_hidden(log):
+    thompson = make_agent("mf:thompson=1,dim=4,epochs=1")
+    assert isinstance(thompson, NeuralLinear)
+    thompson.learn(log.only(["mine"]))
+    assert thompson.evidence is not None
+    assert thompson.evidence.num_impressions == log.slate[:, ::2].size
+    assert thompson.evidence.num_clicks == log.clicks[:, ::2].sum()
+
+
+def test_new_items_are_those_that_nobody_showed(log):
+    explorer = make_agent("popularity:epsilon=0.1,rarity_power=1")
+    explorer.learn(log.only(["mine"]))
+    assert explorer.impressions.sum() == log.slate.size
+
+
+def test_weights_of_what_is_not_hidden_stay(log):
+    weights, hidden = (inverse_propensities(part, whole=False) for part in (log, log.only(["mine"])))
+    np.testing.assert_allclose(hidden[:, ::2] / hidden[0, 0], weights[:, ::2] / weights[0, 0])
