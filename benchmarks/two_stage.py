@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Int
 
 from agents.registry import make_agent
-from agents.two_stage import Approximate, ByEmbeddings, TwoStage
+from agents.two_stage import ByEmbeddings, TwoStage
 from benchmarks.real_data.clicks import click_log
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.platform import Platform
@@ -33,8 +33,9 @@ A = np.ndarray
 NUM_SLOTS = 10
 DEPTH = 100
 """Candidates of a request, and the depth at which recall is measured."""
+EXACT_UP_TO = 50_000
 FACTORS = "mf:dim=64,epochs=1"
-TOWERS = "two-tower:width=64,dim=16,hidden=64,epochs=6,validation=0,num_negatives=512,learning_rate=.01,batch_size=1024"
+TOWERS = "two-tower:width=64,dim=16,hidden=64,epochs=4,validation=0,num_negatives=512,learning_rate=.01,batch_size=2048"
 HEAVY = "mlp:target=impressions,loss=lambdarank,dim=8,epochs=3,validation=0"
 
 
@@ -84,7 +85,7 @@ def large_catalogue(
     logged = time.perf_counter()
     towers, heavy = make_agent(TOWERS), make_agent(HEAVY)
     towers.learn(log)
-    policy = TwoStage(((ByEmbeddings(towers, **_search(num_items)), DEPTH),), heavy, told=False)  # type: ignore[arg-type]
+    policy = TwoStage(((ByEmbeddings(towers, exact_up_to=EXACT_UP_TO), DEPTH),), heavy, told=False)  # type: ignore[arg-type]
     heavy.learn(log.take(slice(-min(len(log), 200_000), None)))
     taught = time.perf_counter()
     requests = _requests(log, num_requests)
@@ -159,10 +160,6 @@ def _requests(log: InteractionLog, num_requests: int) -> Observation:
     rows = np.arange(max(len(log) - num_requests, 0), len(log))
     requests = log.observations(rows)
     return replace(requests, tick=np.full(len(rows), log.tick.max())).block(requests.clicked)
-
-
-def _search(num_items: int) -> dict[str, Any]:
-    return {"exact_up_to": 50_000, "approximate": Approximate("ivf", num_probed=max(16, num_items // 8_000))}
 
 
 def _median_seconds(*works: Callable[[], object], repetitions: int = 5) -> list[float]:

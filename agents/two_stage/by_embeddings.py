@@ -61,12 +61,17 @@ class ByEmbeddings(Retriever):
         _, search = self.prepared(observation.features)
         best = search.best(self.policy.request_vectors(observation), observation, num)
         if not isinstance(search, Exact):
-            missing = (best.items < 0).sum(axis=1)
-            if missing.any():
-                rows = np.flatnonzero(missing)
-                there = observation.take(rows).eligible()[:, self.policy.judged_items()].sum(axis=1)
-                self.num_short += int(np.maximum(np.minimum(there, num) - num + missing[rows], 0).sum())
+            self.num_short += self._num_missed(best.items, observation)
         return best
+
+    def _num_missed(self, items: Int[A, "rows found"], observation: Observation) -> int:
+        """How many items were there for the places that stayed empty."""
+        num, judged = (items >= 0).sum(axis=1), self.policy.judged_items()
+        missed = 0
+        for row in np.flatnonzero(num < items.shape[1]):  # very few, each with a whole catalogue to count
+            there = observation.take(slice(row, row + 1)).eligible()[0, judged].sum()
+            missed += int(min(there, items.shape[1]) - num[row])
+        return missed
 
     def judge(self, observation: Observation, items: Int[A, "rows candidates"]) -> Float32[A, "rows candidates"]:
         if self.policy.network is None:

@@ -16,6 +16,8 @@ A = np.ndarray
 
 _ROWS, _ITEMS = 256, 2**15
 """Requests and items of a block: 32 MiB of scores."""
+_POINTS_OF_A_CELL = 64
+"""Vectors for each cell from which cells are learned."""
 
 
 class Search(ABC):
@@ -84,8 +86,9 @@ class Faiss(Search):
     """
 
     index: Any
+    vectors: Float32[A, "items dim"]
     numbers: Int[A, " vectors"]
-    """The item of each vector."""
+    """The item of each vector of the index."""
     parameters: Any
 
     def best(self, requests: Float32[A, "rows dim"], observation: Observation, num: int) -> Retrieved:
@@ -94,9 +97,11 @@ class Faiss(Search):
         fetched = self._num_fetched(observation, num)
         for width in np.unique(fetched):
             rows = np.flatnonzero(fetched == width)
-            score, place = self.index.search(requests[rows], int(width), params=self.parameters)
+            some, vectors = observation.take(rows), requests[rows]
+            # What fills the items' vectors up meets a zero, so that the nearest vectors are the best.
+            _, place = self.index.search(np.pad(vectors, ((0, 0), (0, 1))), int(width), params=self.parameters)
             item = np.where(place >= 0, self.numbers[place], -1)
-            some = observation.take(rows)
+            score = (self.vectors[np.maximum(item, 0)] @ vectors[:, :, None])[..., 0]
             best = of_those(item, score, may_be_shown(some, item), num)
             items[rows], scores[rows] = best.items, best.scores
         return Retrieved(items, scores)
@@ -126,13 +131,16 @@ def of_those(
 class Approximate:
     """How faiss is to search.
 
-    `ivf`: vectors are sorted into about 4√n cells by k-means, and the `num_probed` cells nearest to a request are
-    read (Jégou, Douze & Schmid, TPAMI 2011). `hnsw`: a graph of `num_links` neighbours each is walked, `breadth`
-    vectors at a time (Malkov & Yashunin, TPAMI 2020). More of either finds more and takes longer.
+    `ivf`: vectors are sorted into √n cells by k-means, and the `num_probed` cells nearest to a request are read
+    (Jégou, Douze & Schmid, TPAMI 2011). `hnsw`: a graph of `num_links` neighbours each is walked, `breadth` vectors
+    at a time (Malkov & Yashunin, TPAMI 2020). More of either finds more and takes longer.
+
+    Both are made for distances. A further coordinate fills all vectors up to the length of the longest, whereupon the
+    largest dot products are the smallest distances (Bachrach et al., RecSys 2014).
     """
 
     kind: str = "ivf"
-    num_probed: int = 64
+    num_probed: int = 16
     num_links: int = 32
     breadth: int = 256
 
@@ -151,18 +159,27 @@ class Approximate:
         """
         faiss = import_faiss()
         numbers = np.flatnonzero(judged)
-        inner, vectors = faiss.METRIC_INNER_PRODUCT, np.ascontiguousarray(vectors[numbers])
-        dim = vectors.shape[1]
+        filled = of_one_length(vectors[numbers])
+        dim = filled.shape[1]
         if self.kind == "hnsw":
-            index = faiss.IndexHNSWFlat(dim, self.num_links, inner)
+            index = faiss.IndexHNSWFlat(dim, self.num_links)
             parameters = faiss.SearchParametersHNSW(efSearch=self.breadth)
         else:
-            num_cells = max(1, min(int(4 * len(numbers) ** 0.5), len(numbers) // 39))
-            index = faiss.IndexIVFFlat(faiss.IndexFlat(dim, inner), dim, num_cells, inner)
-            index.train(vectors)
+            num_cells = max(1, min(int(len(numbers) ** 0.5), len(numbers) // _POINTS_OF_A_CELL))
+            index = faiss.IndexIVFFlat(faiss.IndexFlatL2(dim), dim, num_cells)
+            index.cp.niter, index.cp.max_points_per_centroid = 10, _POINTS_OF_A_CELL
+            index.cp.min_points_per_centroid = 1
+            index.train(filled)
             parameters = faiss.SearchParametersIVF(nprobe=min(self.num_probed, num_cells))
-        index.add(vectors)
-        return Faiss(index, numbers, parameters)
+        index.add(filled)
+        return Faiss(index, vectors, numbers, parameters)
+
+
+def of_one_length(vectors: Float32[A, "items dim"]) -> Float32[A, "items dim_and_one"]:
+    """The vectors with a coordinate that makes each as long as the longest."""
+    squares = np.square(vectors, dtype=np.float64).sum(axis=1)
+    missing = np.sqrt(np.maximum(squares.max(initial=0) - squares, 0))
+    return np.concatenate([vectors, missing[:, None].astype(np.float32)], axis=1)
 
 
 def import_faiss() -> Any:

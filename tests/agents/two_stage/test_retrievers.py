@@ -123,13 +123,13 @@ def test_faiss_finds_nearly_all_and_nothing_that_may_not_be_shown(kind):
     exact = search_module.Exact(vectors, judged)
     observation = observation.block(exact.best(queries, observation, 40).items)
     expected = exact.best(queries, observation, 50).items
-    found = Approximate(kind, num_probed=60, breadth=400).over(vectors, judged).best(queries, observation, 50)
+    found = Approximate(kind, num_probed=20, breadth=200).over(vectors, judged).best(queries, observation, 50)
     hits = [len(set(mine) & set(theirs)) for mine, theirs in zip(found.items, expected, strict=True)]
     assert np.mean(hits) / 50 > 0.95
     allowed = observation.eligible() & judged
     assert (found.items >= 0).all() and np.take_along_axis(allowed, found.items.astype(np.int64), axis=1).all()
     assert (np.diff(found.scores, axis=1) <= 0).all()
-    alone = Approximate(kind, num_probed=60, breadth=400).over(vectors, judged)
+    alone = Approximate(kind, num_probed=20, breadth=200).over(vectors, judged)
     for row in (0, 31):
         some = alone.best(queries[row : row + 1], observation.take(slice(row, row + 1)), 50)
         assert np.array_equal(some.items[0], found.items[row])
@@ -144,7 +144,7 @@ def test_faiss_is_asked_past_a_size_and_what_it_misses_is_counted(log):
     vectors = agent.item_vectors(log.features)
     assert isinstance(few.prepared(log.features)[1], search_module.Faiss)
     assert isinstance(ByEmbeddings(agent).prepared(log.features)[1], search_module.Exact)
-    index = search_module.Faiss(Blind(), np.arange(len(vectors)), None)
+    index = search_module.Faiss(Blind(), vectors, np.arange(len(vectors)), None)
     few._kept = agent.network, log.features, vectors, index
     found = few.retrieve(observation, 6)
     assert (found.items == -1).all() and few.num_short == 50 * 6
@@ -242,6 +242,15 @@ def test_neighbours_are_the_mean_similarity_with_the_newest_clicks(log):
     assert np.isnan(judged[4]).all()
     np.testing.assert_allclose(np.delete(judged, 4, axis=0), np.delete(scores, 4, axis=0), rtol=1e-5, atol=1e-7)
     assert (Neighbours().retrieve(observation, 4).items == -1).all()
+
+
+def test_vectors_of_one_length_keep_the_order_of_products():
+    generator = np.random.default_rng(4)
+    vectors, queries = (generator.normal(size=(n, 6)).astype(np.float32) for n in (40, 10))
+    filled = search_module.of_one_length(vectors)
+    np.testing.assert_allclose(np.linalg.norm(filled, axis=1), np.linalg.norm(vectors, axis=1).max(), rtol=1e-6)
+    distance = np.linalg.norm(filled - np.pad(queries, ((0, 0), (0, 1)))[:, None], axis=2)
+    assert np.array_equal(np.argsort(distance, axis=1), np.argsort(-(queries @ vectors.T), axis=1))
 
 
 def test_standardised_scores_forget_scale_and_place():
