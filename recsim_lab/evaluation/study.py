@@ -1,22 +1,19 @@
 """Run a grid of worlds, agents and seeds: collect a log, learn from it, score offline, deploy, measure."""
 
 import json
-import multiprocessing
-import os
-import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsim_lab.evaluation.offline import Candidates, Requests, offline_metrics, rebuild_requests
 from recsim_lab.evaluation.online import follow
 from recsim_lab.evaluation.oracle import REFERENCES, Oracle, make_reference
-from recsim_lab.evaluation.run_folder import RunFolder, differing
+from recsim_lab.evaluation.run_folder import RunFolder
 from recsim_lab.evaluation.slates import slate_metrics
 from recsim_lab.evaluation.splits import LeaveLastOut, RandomSplit, Split, TemporalSplit
+from recsim_lab.evaluation.units import claim, finished, safe_name
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.platform import Platform, Retraining
 from recsim_lab.policy import Agent, Observation, Policy
@@ -114,12 +111,7 @@ class Unit:
     @property
     def file_name(self) -> str:
         agent = "log" if self.agent is None else self.agent
-        return f"{_safe(self.world)}/seed={self.seed}/{_safe(agent)}.json"
-
-
-def _safe(name: str) -> str:
-    """A name that every file system takes."""
-    return "".join(c if c.isalnum() or c in "=.-" else "_" for c in name)
+        return f"{safe_name(self.world)}/seed={self.seed}/{safe_name(agent)}.json"
 
 
 Progress = Callable[[Unit, int, int], None]
@@ -139,16 +131,17 @@ def run_study(
             (before anything is run).
     """
     check_plan(plan, factories)
-    _claim(folder, plan)
+    claim(folder, plan)
     logs = [Unit(world, seed, None) for world in plan.worlds for seed in plan.seeds]
     units = [Unit(unit.world, unit.seed, agent) for unit in logs for agent in (*plan.agents, *plan.references)]
+    run = partial(run_unit, plan=plan, factories=factories, folder=folder)
     done = 0
     for stage in (logs, units):
         missing = [unit for unit in stage if not (folder / "units" / unit.file_name).exists()]
         done += len(stage) - len(missing)
         if progress is not None and len(missing) < len(stage):
             progress(stage[-1], done, len(logs) + len(units))
-        for unit in _finished(missing, plan, factories, folder, num_workers):
+        for unit in finished(missing, run, num_workers):
             done += 1
             if progress is not None:
                 progress(unit, done, len(logs) + len(units))
@@ -164,60 +157,9 @@ def check_plan(plan: Plan, factories: Factories) -> None:
         factories.world(world, plan.seeds[0])
 
 
-def _claim(folder: Path, plan: Plan) -> None:
-    """Write the plan beside its results, or see that it is theirs."""
-    content = json.loads(json.dumps(asdict(plan)))
-    file = folder / "plan.json"
-    if not file.exists():
-        RunFolder(folder).write_text(file.name, json.dumps(content, indent=2))
-    elif changed := differing(json.loads(file.read_text()), content):
-        raise ValueError(
-            f"{folder} holds a study of another plan (different: {', '.join(changed)}); "
-            "use another folder, or delete that one"
-        )
-
-
-def _finished(units: list[Unit], plan: Plan, factories: Factories, folder: Path, num_workers: int) -> Iterable[Unit]:
-    """Run the units and name each as it is finished."""
-    if num_workers <= 1 or len(units) <= 1:
-        for unit in units:
-            run_unit(unit, plan, factories, folder)
-            yield unit
-        return
-    context = multiprocessing.get_context("spawn")
-    threads = {name: "1" for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    before = {name: os.environ.get(name) for name in threads}
-    os.environ.update(threads)  # read by the workers when they start
-    pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_end_with_parent)
-    try:
-        waiting = {pool.submit(run_unit, unit, plan, factories, folder): unit for unit in units}
-        for future in as_completed(waiting):
-            future.result()
-            yield waiting[future]
-    finally:
-        pool.shutdown(cancel_futures=True)  # after an error, the rest need not be run first
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _end_with_parent() -> None:
-    """A worker must not outlive a killed run: it would write beside the one that goes on."""
-
-    def watch() -> None:
-        parent = multiprocessing.parent_process()
-        assert parent is not None
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def run_unit(unit: Unit, plan: Plan, factories: Factories, folder: Path) -> None:
     """Do one unit and write its file."""
-    base = folder / "units" / _safe(unit.world) / f"seed={unit.seed}"
+    base = folder / "units" / safe_name(unit.world) / f"seed={unit.seed}"
     stage = _logged(unit.world, unit.seed, plan, factories, base / "platform")
     if unit.agent is None:
         result: dict[str, Any] = {"num_slates": len(stage.log)}

@@ -16,7 +16,7 @@ import pytest
 
 from agents.business_rules import RepeatRules
 from agents.registry import family_of, make_agent
-from recsim_lab.evaluation import study
+from recsim_lab.evaluation import study, units
 from recsim_lab.evaluation.online import ONLINE_METRICS
 from recsim_lab.evaluation.study import Factories, Plan, Unit, run_study
 from recsim_lab.interaction_log import read_log
@@ -228,13 +228,13 @@ def test_a_typo_costs_nothing(change: dict[str, Any], message: str, tmp_path: Pa
 def test_after_an_error_the_rest_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[Unit] = []
 
-    def fail(unit: Unit, *_: object) -> None:
+    def fail(unit: Unit, **_: object) -> None:
         begun.append(unit)
         time.sleep(0.1)
         raise ZeroDivisionError
 
     monkeypatch.setattr(study, "run_unit", fail)
-    monkeypatch.setattr(study, "ProcessPoolExecutor", lambda num_workers, **_: ThreadPoolExecutor(num_workers))
+    monkeypatch.setattr(units, "ProcessPoolExecutor", lambda num_workers, **_: ThreadPoolExecutor(num_workers))
     with pytest.raises(ZeroDivisionError):
         run_study(replace(PLAN, seeds=tuple(range(30))), FACTORIES, tmp_path, num_workers=2)
     assert len(begun) < 10
