@@ -76,7 +76,9 @@ def write_exploration_report(
             "clicks": engagement_over_days(daily[daily["world"] == world]),
             "dividends": forest(
                 list(known["agent"]),
-                *(known[f"learning_dividend{end}"].to_numpy(float) for end in ("", "_low", "_high")),
+                known["learning_dividend"].to_numpy(float),
+                known["learning_dividend_low"].to_numpy(float),
+                known["learning_dividend_high"].to_numpy(float),
                 "learning dividend in clicks per slate",
             ),
         }
