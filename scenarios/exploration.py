@@ -4,7 +4,8 @@ On a platform that starts from a few days of random slates, a model learns again
 of it explore: a share epsilon of the slots shows random items, or slates are drawn in proportion to scores. What they
 pay is seen in clicks and regret, what they get in the share of the catalogue that is shown and in the *learning
 dividend*: the clicks per slate while serving at epsilon with the model of its own log, minus those while serving at
-epsilon with the model of the greedy twin's log, to the same users with the same luck. Beside it stands the published
+epsilon with the model of the greedy twin's log, to the same users with the same luck. Users are tired of what their own
+model has shown, so it is measured among the users of both, and the mean taken. Beside it stands the published
 D(epsilon) = r_epsilon - [(1 - epsilon) r_0 + epsilon r_random], which also contains substitution, position and boredom.
 
     python -m scenarios.exploration                 3 seeds of 1,000 users: MINUTES on 2 cores
@@ -14,11 +15,13 @@ Expect: EXPECT. Results lie in `runs/exploration/<name>/`: `arms.csv`, `daily.cs
 A killed run goes on where it stopped.
 """
 
+import math
 import os
 from dataclasses import dataclass
 
 from recsim_lab.evaluation.dividend import Explorer, LoopPlan, check_loops, run_loops
-from recsim_lab.reporting.exploration import compared_arms, compared_dividends, write_exploration_report
+from recsim_lab.reporting.blocks import MISSING
+from recsim_lab.reporting.exploration import DIVIDENDS, compared_arms, compared_dividends, write_exploration_report
 from recsim_lab.reporting.offline_online import interval_words
 from scenarios.command_line import console, counting, parse, plain_errors, run_folder, show_table
 from scenarios.factories import FACTORIES
@@ -109,7 +112,7 @@ def main() -> None:
     for world in plan.worlds:
         show_table(
             f"{world}, {config.seeds} seeds: the loop's last {config.measure_days} days",
-            ("arm", "clicks", "above greedy", "95% interval", "regret", "coverage", "Gini"),
+            ("arm", "clicks", "above", "95% interval", "regret", "shown", "Gini"),
             [
                 (
                     row["agent"],
@@ -121,21 +124,27 @@ def main() -> None:
                 for row in compared_arms(arms[arms["world"] == world], plan.greedy).to_dict("records")
             ],
         )
+        told = compared_dividends(dividends[dividends["world"] == world])
         show_table(
-            f"{world}: what the explored slots taught the model, in clicks per slate",
-            ("arm", "learning dividend", "95% interval", "published D", "its interval"),
+            f"{world}: learning dividends, and the published D, in clicks per 1,000 slates",
+            ("arm", "its users", "greedy users", "mean", "95% interval", "D"),
             [
                 (
                     row["agent"],
-                    row["remark"] or f"{row['learning_dividend']:+.4f}",
-                    interval_words(row["learning_dividend_low"], row["learning_dividend_high"], "+.4f"),
-                    "" if row["published"] != row["published"] else f"{row['published']:+.4f}",
-                    interval_words(row["published_low"], row["published_high"], "+.4f"),
+                    *(_per_thousand(row[name]) for name in DIVIDENDS[:3]),
+                    interval_words(1000 * row["crossed_low"], 1000 * row["crossed_high"], "+.1f"),
+                    _per_thousand(row["published"]),
                 )
-                for row in compared_dividends(dividends[dividends["world"] == world]).to_dict("records")
+                for row in told.to_dict("records")
             ],
         )
+        for row in told[told["remark"] != ""].to_dict("records"):
+            console.print(f"{row['agent']}: {row['remark']}")
     console.print(f"tables: {run.path}\nreport: [bold]{report}[/bold]")
+
+
+def _per_thousand(clicks: float) -> str:
+    return MISSING if math.isnan(clicks) else f"{1000 * clicks:+.1f}"
 
 
 if __name__ == "__main__":

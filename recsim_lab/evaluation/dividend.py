@@ -3,14 +3,16 @@
 The reward of a platform that explores differs from its greedy twin's for two reasons: explored slots show worse items,
 and the model has learned from what they showed. The learning dividend is the second alone: users who were served at
 epsilon go on to be served at epsilon, with the same luck, once by the model of this log and once by the model of the
-greedy twin's log.
+greedy twin's log. These users are tired of what the first has shown them, and not of what the second would. So it is
+measured among the greedy twin's users too, where this speaks for the first; in the mean of both it cancels, as far as
+it is the same in both.
 """
 
-import copy
 import json
 import math
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,8 +33,9 @@ from recsim_lab.simulation.sessions import Sessions
 if TYPE_CHECKING:
     import pandas as pd
 
-FITS = ""
 NO_FIT = "the greedy twin's model does not fit in"
+AMONG_GREEDY = "_among_greedy_users"
+_MODELS = ("own", "greedy")
 NAN = float("nan")
 
 
@@ -56,7 +59,7 @@ class LoopPlan:
     In each world and seed random slates (`uniform`) are logged for `log_days` days. Then each arm, which is `greedy`,
     one of the `explorers` or `uniform`, serves twins of the same users for `loop_days` days, and learns at first from
     that log and every `retrain_every` days from that log and its own. Rewards are those of the last `measure_days` of
-    the loop; the learning dividend is measured in as many days after it, in which nobody learns. Regret is known of a
+    the loop; the learning dividend is measured in as many days after it, in which no model learns. Regret is known of a
     `probe_share` of the requests.
     """
 
@@ -140,7 +143,7 @@ def run_loops(
     check_loops(plan, factories)
     claim(folder, plan)
     pairs = [(world, seed) for world in plan.worlds for seed in plan.seeds]
-    # Greedy arms first: the others are served by their models too.
+    # Greedy arms first: each collects the log of its world and seed, which the others read.
     stages = [
         [Unit(world, seed, agent) for world, seed in pairs for agent in agents]
         for agents in (plan.arms[:1], plan.arms[1:])
@@ -166,7 +169,21 @@ def run_arm(unit: Unit, plan: LoopPlan, factories: Factories, folder: Path) -> N
     """Let one arm go through its loop, and write its file."""
     assert unit.agent is not None
     base = folder / "units" / safe_name(unit.world) / f"seed={unit.seed}"
-    platform, log = _logged(unit.world, unit.seed, plan, factories, base / "platform")
+    run = _greedy_loop if unit.agent == plan.greedy else _loop
+    twin, daily = run(unit, plan, factories, base / "platform")
+    end = plan.log_days + plan.loop_days
+    result: dict[str, Any] = {"daily": daily, "num_retrainings": twin.service.num_retrainings}
+    result["exposure"] = exposure(twin.log(), end - plan.measure_days, end)
+    if unit.agent not in (plan.greedy, plan.uniform):
+        greedy, _ = _greedy_loop(replace(unit, agent=plan.greedy), plan, factories, base / "platform")
+        result["rewards"] = _rewards(twin, greedy, factories.agent(unit.agent, unit.seed), plan, factories)
+    RunFolder(folder / "units").write_text(unit.file_name, json.dumps(result))
+
+
+def _loop(unit: Unit, plan: LoopPlan, factories: Factories, folder: Path) -> tuple[Platform, list[dict[str, Any]]]:
+    """The platform after the loop of an arm, and its days."""
+    assert unit.agent is not None
+    platform, log = _logged(unit.world, unit.seed, plan, factories, folder)
     agent = factories.agent(unit.agent, unit.seed)
     agent.learn(log)
     twin = platform.fork(factories.rules(agent), Retraining(plan.retrain_every))
@@ -178,18 +195,11 @@ def run_arm(unit: Unit, plan: LoopPlan, factories: Factories, folder: Path) -> N
     for _ in range(plan.loop_days):
         _, online = follow(twin, oracle, 1, plan.probe_share)
         daily.append(twin.service.daily[-1] | {"regret": online["regret"]})
-    end = plan.log_days + plan.loop_days
-    result: dict[str, Any] = {"daily": daily, "num_retrainings": twin.service.num_retrainings}
-    result["exposure"] = exposure(twin.log(), end - plan.measure_days, end)
-    learner = twin.service.learner
-    assert learner is not None
-    greedy_model = base / "greedy-model"
-    if unit.agent == plan.greedy:
-        learner.save(greedy_model)
-    elif unit.agent != plan.uniform:
-        other = factories.agent(unit.agent, unit.seed)
-        result["dividend"] = _dividend(twin, learner, other, greedy_model, plan, factories)
-    RunFolder(folder / "units").write_text(unit.file_name, json.dumps(result))
+    return twin, daily
+
+
+_greedy_loop = lru_cache(maxsize=1)(_loop)
+"""That of the greedy arm, kept for the next arm of a worker."""
 
 
 @lru_cache(maxsize=1)
@@ -204,20 +214,22 @@ def _logged(
     return platform, platform.log()
 
 
-def _dividend(
-    twin: Platform, learner: Agent, other: Agent, greedy_model: Path, plan: LoopPlan, factories: Factories
-) -> dict[str, Any]:
-    """What the users at the end of a loop give to its own model and to the greedy twin's, both inside the same
-    exploration (`other`)."""
-    try:
-        other.load(greedy_model)
-    except ValueError:
-        # Some explorers learn something besides the model, of which the greedy twin's file holds nothing.
-        return {"own_model": NAN, "greedy_model": NAN, "remark": NO_FIT}
+def _rewards(twin: Platform, greedy: Platform, other: Agent, plan: LoopPlan, factories: Factories) -> dict[str, float]:
+    """What the users at the end of two loops, an explorer's and the greedy one, give to the models of both inside the
+    same exploration; empty where the greedy model does not fit into `other`, an explorer that has not learned."""
+    learner, model = twin.service.learner, greedy.service.learner
+    assert learner is not None and model is not None
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder) / "model")
+        try:
+            other.load(Path(folder) / "model")
+        except ValueError:
+            # Some explorers learn something besides the model, of which the greedy twin's file holds nothing.
+            return {}
     return {
-        "own_model": served_by(twin, copy.deepcopy(learner), plan.measure_days),
-        "greedy_model": served_by(twin, factories.rules(other), plan.measure_days),
-        "remark": FITS,
+        f"{name}_model{among}": served_by(users, policy, plan.measure_days)
+        for among, users in (("", twin), (AMONG_GREEDY, greedy))
+        for name, policy in zip(_MODELS, (learner, factories.rules(other)), strict=True)
     }
 
 
@@ -244,9 +256,12 @@ def _collect(
             keys | {key: value for key, value in day.items() if key != "num_retrainings"} for day in result["daily"]
         ]
     for unit, result in results.items():
-        if "dividend" not in result:
+        if "rewards" not in result:
             continue
-        told, epsilon = result["dividend"], epsilons[str(unit.agent)]
+        told, epsilon = result["rewards"], epsilons[str(unit.agent)]
+        here, there = (
+            told.get(f"own_model{among}", NAN) - told.get(f"greedy_model{among}", NAN) for among in ("", AMONG_GREEDY)
+        )
         greedy, uniform = (earned[Unit(unit.world, unit.seed, agent)] for agent in (plan.greedy, plan.uniform))
         dividends.append(
             {
@@ -255,11 +270,11 @@ def _collect(
                 "seed": unit.seed,
                 "epsilon": NAN if epsilon is None else epsilon,
             }
-            | {"own_model": told["own_model"], "greedy_model": told["greedy_model"]}
-            | {"learning_dividend": told["own_model"] - told["greedy_model"]}
+            | {f"{name}_model{a}": told.get(f"{name}_model{a}", NAN) for a in ("", AMONG_GREEDY) for name in _MODELS}
+            | {"learning_dividend": here, f"learning_dividend{AMONG_GREEDY}": there, "crossed": (here + there) / 2}
             | {"above_greedy": earned[unit] - greedy}
             | {"published": NAN if epsilon is None else published_dividend(earned[unit], greedy, uniform, epsilon)}
-            | {"remark": told["remark"]}
+            | {"remark": "" if told else NO_FIT}
         )
     return pd.DataFrame(arms), pd.DataFrame(daily), pd.DataFrame(dividends)
 

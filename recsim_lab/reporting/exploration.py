@@ -5,18 +5,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from recsim_lab.evaluation.dividend import AMONG_GREEDY
 from recsim_lab.evaluation.statistics import mean_interval, paired_interval
-from recsim_lab.reporting.blocks import Block, Section, Table
+from recsim_lab.reporting.blocks import Block, Figure, Section, Table
 from recsim_lab.reporting.figures.days import engagement_over_days
 from recsim_lab.reporting.figures.forest import forest
 from recsim_lab.reporting.offline_online import interval_words
 from recsim_lab.reporting.report import Provenance, write_figure, write_report
 
 MEANS = ("clicks_per_slate", "regret", "clicks_per_slate_of_loop", "regret_of_loop", "coverage", "exposure_gini")
-DIVIDENDS = ("learning_dividend", "published")
+DIVIDENDS = ("learning_dividend", f"learning_dividend{AMONG_GREEDY}", "crossed", "published")
 
 
 def compared_arms(arms: pd.DataFrame, greedy: str) -> pd.DataFrame:
@@ -74,13 +74,7 @@ def write_exploration_report(
         leads.append(_lead(world, compared, known, greedy))
         figures = {
             "clicks": engagement_over_days(daily[daily["world"] == world]),
-            "dividends": forest(
-                list(known["agent"]),
-                known["learning_dividend"].to_numpy(float),
-                known["learning_dividend_low"].to_numpy(float),
-                known["learning_dividend_high"].to_numpy(float),
-                "learning dividend in clicks per slate",
-            ),
+            "dividends": _forest(known),
         }
         for name, figure in figures.items():
             write_figure(folder / "figures" / f"{name}-{place}.svg", figure)
@@ -113,7 +107,9 @@ _COST = (
 _LEARN = (
     "After the loop, the users whom an arm has served go on to be served by the same exploration, with the same luck, "
     "once with the arm's own model and once with the model of the greedy twin. The difference is the learning "
-    "dividend: the same slots are explored in both, so that what exploration costs is in neither.\n\n"
+    "dividend: the same slots are explored in both, so that what exploration costs is in neither. But these users are "
+    "tired of what their own model has shown, which speaks for the other. Among the greedy twin's users it is the "
+    "other way round; in the mean of both it cancels, as far as it is the same in both.\n\n"
     "The published D(epsilon) is what an arm earned in the loop's last days above the mixture (1 - epsilon) of the "
     "greedy and epsilon of the random arm's reward. It contains learning, but also substitution (items of one slate "
     "compete for clicks), position (slots are not looked at alike) and boredom (users tire of what is alike). Where it "
@@ -142,19 +138,30 @@ def _costs(compared: pd.DataFrame, greedy: str) -> Table:
     return Table(frame, caption, {f"above {greedy}": "+.3f", "coverage": ".1%"})
 
 
-def _learned(figure: Block, told: pd.DataFrame, any_known: bool) -> tuple[Block, ...]:
+def _forest(known: pd.DataFrame) -> Figure:
+    value, low, high = (known[f"crossed{end}"].to_numpy(float) for end in ("", "_low", "_high"))
+    return forest(
+        list(known["agent"]), 1000 * value, 1000 * low, 1000 * high, "learning dividend, clicks per 1,000 slates"
+    )
+
+
+def _learned(figure: Figure, told: pd.DataFrame, any_known: bool) -> tuple[Block, ...]:
+    columns = {"among its users": DIVIDENDS[0], "among greedy users": DIVIDENDS[1], "mean": DIVIDENDS[2]}
     frame = pd.DataFrame(
-        {
-            "arm": told["agent"],
-            "learning dividend": told["learning_dividend"],
-            "95% interval": _intervals(told, "learning_dividend_low", "learning_dividend_high"),
+        {"arm": told["agent"]}
+        | {words: told[name] for words, name in columns.items()}
+        | {
+            "95% interval of the mean": _intervals(told, "crossed_low", "crossed_high"),
             "published D": told["published"],
             "its 95% interval": _intervals(told, "published_low", "published_high"),
             "remark": told["remark"],
         }
     )
-    caption = "Clicks per slate, means over seeds. D is told only where explored items are uniformly random."
-    table = Table(frame, caption, {"learning dividend": "+.4f", "published D": "+.4f"})
+    caption = (
+        "Learning dividends and D in clicks per slate, means over seeds. D is told only where explored items are "
+        "uniformly random."
+    )
+    table = Table(frame, caption, dict.fromkeys((*columns, "published D"), "+.4f"))
     return (figure, table) if any_known else (table,)
 
 
@@ -165,11 +172,12 @@ def _intervals(frame: pd.DataFrame, low: str, high: str) -> list[str]:
 def _lead(world: str, compared: pd.DataFrame, known: pd.DataFrame, greedy: str) -> str:
     if known.empty:
         return f"In {world} no arm has a learning dividend."
-    best = known.loc[known["learning_dividend"].idxmax()]
+    best = known.loc[known["crossed"].idxmax()]
     own = compared.set_index("agent").loc[best["agent"]]
-    sure = best["learning_dividend_low"] > 0
-    words = "" if sure or np.isnan(best["learning_dividend_low"]) else ", which could be chance"
+    low, high = best["crossed_low"], best["crossed_high"]
+    words = "" if low > 0 or high < 0 else ", which could be chance"
     return (
-        f"In {world} the largest learning dividend is that of {best['agent']}: {best['learning_dividend']:+.4f} clicks "
-        f"per slate{words}. In all, it earned {own['difference']:+.4f} clicks per slate against {greedy}."
+        f"In {world} the largest learning dividend, among the users of both, is that of {best['agent']}: "
+        f"{best['crossed']:+.4f} clicks per slate{words}. In all, it earned {own['difference']:+.4f} clicks per slate "
+        f"against {greedy}."
     )
