@@ -42,7 +42,7 @@ class ItemFeatures:
 
 @dataclass(frozen=True)
 class RequestFeatures:
-    """Of requests: a vector for each field, numbers, and what the clicks before had in common.
+    """Of requests: a vector for each field, numbers, and, where they are to be paired, what the clicks before share.
 
     `matches` holds for each field of items the share of each of its codes among the clicks before, then among those
     of the last hour; `last` the codes of the newest click (-1 without one).
@@ -72,6 +72,7 @@ class FeatureReader(nn.Module):
         schema = network.schema
         self._code_users, self._code_items = network.user_codes, network.item_codes
         self.ids, self.context, self.history, self.id_dropout = ids, context, history != "none", id_dropout
+        self.matches = history == "paired"
         self.num_devices = schema.num_devices
         user_codes = [f.cardinality for f in categorical(schema.user_fields)]
         user_codes += [_HOURS, schema.num_devices] if context else []
@@ -122,16 +123,17 @@ class FeatureReader(nn.Module):
         if self.history:
             clicked = requests.clicked.long()
             seen = (clicked >= 0).float()
-            now = seen * (requests.tick[:, None] - requests.clicked_tick <= _RECENT)
             features = self.read_items(clicked, table)
             weights = seen / seen.sum(dim=1, keepdim=True).clamp(min=1)
             vectors.append(torch.einsum("bh,bhfd->bfd", weights, features.vectors))
             newest = clicked[:, -1] if clicked.shape[1] else requests.user.new_full((len(requests),), -1)
             if self.reads_newest:
                 vectors.append(embedding(self._code_items(newest), self.newest)[:, None])
-            recent = now / now.sum(dim=1, keepdim=True).clamp(min=1)
-            matches = tuple(self._shares(features, w) for w in (weights, recent))
-            if clicked.shape[1]:
+            if self.matches:  # as many numbers as the fields have codes, which only pairs make use of
+                now = seen * (requests.tick[:, None] - requests.clicked_tick <= _RECENT)
+                recent = now / now.sum(dim=1, keepdim=True).clamp(min=1)
+                matches = tuple(self._shares(features, w) for w in (weights, recent))
+            if self.matches and clicked.shape[1]:
                 last = torch.where(newest[:, None] >= 0, features.codes[:, -1], -1)
         numbers = table.users.numbers[user] if len(table.users) else requests.user.new_zeros(len(requests), 0).float()
         return RequestFeatures(torch.cat(vectors, dim=1), numbers, matches, last, requests.tick / TICKS_PER_DAY)
