@@ -23,8 +23,8 @@ EASE = "ease:regularization=20"
 
 
 def _tiny_world(name: str, seed: int) -> World:
-    everyday = make_world(name, seed=seed, num_users=60, num_items=80, num_slots=5, new_items_a_day=1, days=10)
-    return replace(everyday, session_steps=4)
+    everyday = make_world(name, seed=seed, num_users=25, num_items=50, num_slots=5, new_items_a_day=1, days=10)
+    return replace(everyday, session_steps=3)
 
 
 def _with_rules(policy: Policy) -> RepeatRules:
