@@ -4,15 +4,17 @@ On a platform that starts from a few days of random slates, a model learns again
 of it explore: a share epsilon of the slots shows random items, or slates are drawn in proportion to scores. What they
 pay is seen in clicks and regret, what they get in the share of the catalogue that is shown and in the *learning
 dividend*: the clicks per slate while serving at epsilon with the model of its own log, minus those while serving at
-epsilon with the model of the greedy twin's log, to the same users with the same luck. Users are tired of what their own
-model has shown, so it is measured among the users of both, and the mean taken. Beside it stands the published
+epsilon with the model of the greedy twin's log, to the same users with the same luck. Users have had what their own
+model likes best, so it is measured among the users of both, and the mean is taken. Beside it stands the published
 D(epsilon) = r_epsilon - [(1 - epsilon) r_0 + epsilon r_random], which also contains substitution, position and boredom.
 
-    python -m scenarios.exploration                 3 seeds of 1,000 users: MINUTES on 2 cores
-    python -m scenarios.exploration standard        10 seeds, 2,000 users, a longer loop: hours
+    python -m scenarios.exploration                 3 seeds of 1,000 users: 3 minutes on 2 cores
+    python -m scenarios.exploration standard        10 seeds, 2,000 users, a longer loop: an hour or two
 
-Expect: EXPECT. Results lie in `runs/exploration/<name>/`: `arms.csv`, `daily.csv`, `dividends.csv` and `report.html`.
-A killed run goes on where it stopped.
+Expect: random slots show all of the catalogue where the greedy model shows half of it, and cost some percent of the
+clicks. D grows with epsilon, while the learning dividend is no larger; three seeds tell neither from zero. Results lie
+in `runs/exploration/<name>/`: `arms.csv`, `daily.csv`, `dividends.csv` and `report.html`. A killed run goes on where it
+stopped.
 """
 
 import math

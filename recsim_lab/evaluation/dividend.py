@@ -3,8 +3,8 @@
 The reward of a platform that explores differs from its greedy twin's for two reasons: explored slots show worse items,
 and the model has learned from what they showed. The learning dividend is the second alone: users who were served at
 epsilon go on to be served at epsilon, with the same luck, once by the model of this log and once by the model of the
-greedy twin's log. These users are tired of what the first has shown them, and not of what the second would. So it is
-measured among the greedy twin's users too, where this speaks for the first; in the mean of both it cancels, as far as
+greedy twin's log. These users have had what the first likes best, and not what the second would show. So it is
+measured among the greedy twin's users too, where that speaks for the first; in the mean of both it cancels, as far as
 it is the same in both.
 """
 

@@ -107,8 +107,8 @@ _COST = (
 _LEARN = (
     "After the loop, the users whom an arm has served go on to be served by the same exploration, with the same luck, "
     "once with the arm's own model and once with the model of the greedy twin. The difference is the learning "
-    "dividend: the same slots are explored in both, so that what exploration costs is in neither. But these users are "
-    "tired of what their own model has shown, which speaks for the other. Among the greedy twin's users it is the "
+    "dividend: the same slots are explored in both, so that what exploration costs is in neither. But these users have "
+    "had what their own model likes best, which speaks for the other. Among the greedy twin's users it is the "
     "other way round; in the mean of both it cancels, as far as it is the same in both.\n\n"
     "The published D(epsilon) is what an arm earned in the loop's last days above the mixture (1 - epsilon) of the "
     "greedy and epsilon of the random arm's reward. It contains learning, but also substitution (items of one slate "
