@@ -229,7 +229,9 @@ def _value(text: str, hint: Any) -> Any:
     if NoneType in get_args(hint):
         return None if text.lower() == "none" else _value(text, get_args(hint)[0])
     if hint is bool:
-        return {"true": True, "false": False}[text.lower()]
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        raise ValueError
     return hint(text)
 
 

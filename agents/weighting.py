@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from agents.eligible import num_on_offer
 from recsim_lab.interaction_log import InteractionLog
-from recsim_lab.policy import FeatureTable
 
 A = np.ndarray
 T = torch.Tensor
@@ -60,7 +60,10 @@ class Selection:
     def batch(self, chosen: Int[T, " chosen"]) -> Float[T, "chosen counted"]:
         """The weights of the examples that make up a batch."""
         weights = self.weights[chosen]
-        return weights / weights.mean() if self.normalised else weights
+        if not self.normalised:
+            return weights
+        # Hidden slots, of weight 0, are no part of the mean.
+        return weights * ((weights > 0).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny))
 
 
 def inverse_propensities(
@@ -75,7 +78,7 @@ def inverse_propensities(
     of exactly 1, which correct nothing; in one with some choice, what was certain counts as little as it should.
 
     Rules that forbid items make the number too high, by one factor for the whole log. Estimated propensities are taken
-    as they are. Hidden slots, which are examples of nothing, have what a propensity of 1 has.
+    as they are. Hidden slots, which are examples of nothing, have weight 0.
 
     Raises:
         ValueError: if a propensity is not known, or is not in (0, 1].
@@ -84,14 +87,16 @@ def inverse_propensities(
     chance = _checked(chance.astype(np.float64), "prefix_propensity" if whole else "propensity")
     if not len(log):
         return chance
-    num_items = _num_on_offer(log.features, log.tick)[:, None]
+    num_items = np.maximum(num_on_offer(log.features, log.tick), 1)[:, None]
     if whole:
         before = np.concatenate([np.ones((len(log), 1)), log.prefix_propensity[:, :-1]], axis=1)
         left = np.maximum(num_items - np.arange(log.num_slots), 1).astype(np.float64)
         num_possible = np.where(log.prefix_propensity >= before, 1.0, left).prod(axis=1)
     else:
         num_possible = np.where(chance >= 1, 1, num_items)
-    return np.minimum(1 / chance / num_possible.mean(), most_weight)
+    seen = np.ones(chance.shape, np.bool_) if whole else log.slate >= 0
+    average = num_possible.mean(where=seen.reshape(num_possible.shape)) if seen.any() else 1.0
+    return np.where(seen, np.minimum(1 / chance / average, most_weight), 0.0)
 
 
 def _checked(chance: Float[A, "rows counted"], name: str) -> Float[A, "rows counted"]:
@@ -103,11 +108,3 @@ def _checked(chance: Float[A, "rows counted"], name: str) -> Float[A, "rows coun
     if (wrong := (chance <= 0) | (chance > 1 + 1e-6)).any():
         raise ValueError(f"{name} of what was shown must be in (0, 1], got {chance[wrong][0]}")
     return chance
-
-
-def _num_on_offer(features: FeatureTable, tick: Int[A, " rows"]) -> Int[A, " rows"]:
-    """How many items are on offer at each tick, at least 1."""
-    released, withdrawn = (
-        np.searchsorted(np.sort(ticks), tick, side="right") for ticks in (features.release, features.withdrawal)
-    )
-    return np.maximum(released - withdrawn, 1)

@@ -14,7 +14,6 @@ from recsim_lab.policy import Agent, Policy, Scorer
 
 A = np.ndarray
 
-_DESCRIPTION = "parts of a policy"
 _INSIDE, _PART, _OWN = "inside", "part/", "own/"
 
 
@@ -82,7 +81,7 @@ class LearningWrapper(Wrapper):
 
 
 class Combination(Agent):
-    """Passes what an agent must do on to several policies; one that stands in several places learns once.
+    """Passes what an agent must do on to several policies; one that is several of its parts learns once.
 
     The file of a combination holds those of its parts, and what it has learned besides.
     """
@@ -106,13 +105,13 @@ class Combination(Agent):
     def save(self, path: Path) -> None:
         files = {_PART + name: _file_of(agent) for name, agent in self._learners().items()}
         own = {_OWN + name: array for name, array in self.own_state().items()}
-        write_arrays(path, own | {name: file for name, file in files.items() if file is not None}, _DESCRIPTION)
+        write_arrays(path, own | {name: file for name, file in files.items() if file is not None}, self.name)
 
     def load(self, path: Path) -> None:
         """Take over what `save` wrote.
 
         Raises:
-            ValueError: if the file holds no such parts, or parts of other agents.
+            ValueError: if the file holds a policy of another name, or parts of other agents.
         """
         arrays, description = read_arrays(path)
         learners = self._learners()
@@ -120,8 +119,8 @@ class Combination(Agent):
             {name.removeprefix(kind): array for name, array in arrays.items() if name.startswith(kind)}
             for kind in (_PART, _OWN)
         )
-        if description != _DESCRIPTION or not set(files) <= set(learners) or set(own) != set(self.own_state()):
-            raise ValueError(f"{path} must hold the parts {sorted(learners)}, got {sorted(files) or description}")
+        if description != self.name or not set(files) <= set(learners) or set(own) != set(self.own_state()):
+            raise ValueError(f"{path} must hold the policy {self.name}, got {description or 'no policy'}")
         for name, content in files.items():
             _load_file(learners[name], content)
         self.restore_own(own)

@@ -169,8 +169,15 @@ class InteractionLog:
         )
 
     def to_frame(self) -> "pd.DataFrame":
-        """One row per impression; `row` is the slate's place in the log, `slot` counts from 0."""
+        """One row per impression; `row` is the slate's place in the log, `slot` counts from 0.
+
+        Raises:
+            ValueError: if the log hides slots, which a frame could not tell from what was served.
+        """
         import pandas as pd
+
+        if self.served is not None:
+            raise ValueError("a log to be a frame must be as served, got one that hides slots: take its as_served")
 
         num_rows, num_slots = self.slate.shape
         columns: dict[str, A] = {"row": np.repeat(np.arange(num_rows), num_slots)}

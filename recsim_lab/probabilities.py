@@ -57,21 +57,21 @@ def certain(chosen: Int[A, "rows slots"], slates: Int[A, "rows slots"]) -> Proba
 def mixture(parts: list[Probabilities], weights: Float[A, "rows parts"]) -> Probabilities:
     """Those of a policy that answers a request with one of several, each with its weight in the request's row.
 
-    A part of weight 0 counts for nothing, even where it is NaN. Errors of different parts are independent.
+    A part of weight 0 counts for nothing, even where it is NaN. Errors add up as if they were all of one sign, since
+    parts that are redrawn with the same luck err together.
     """
 
     def total(name: str) -> Float[A, "rows slots"]:
         values = np.stack([getattr(part, name) for part in parts], axis=1).astype(np.float64)
         by_part = weights[:, :, None].astype(np.float64)
-        power = 2 if name.endswith("error") else 1
         with np.errstate(invalid="ignore"):
-            return np.where(by_part > 0, (by_part * values) ** power, 0.0).sum(axis=1)
+            return np.where(by_part > 0, by_part * values, 0.0).sum(axis=1)
 
     return Probabilities(
         total("marginal").astype(np.float32),
         total("prefix"),
-        np.sqrt(total("error")).astype(np.float32),
-        np.sqrt(total("prefix_error")).astype(np.float32),
+        total("error").astype(np.float32),
+        total("prefix_error").astype(np.float32),
     )
 
 
@@ -113,12 +113,20 @@ def given_answers(
 ) -> Probabilities:
     """Those of a policy that makes its slate of another one's `answer`: what `given` one answer is known exactly.
 
-    Exact where the answer is certain, else the mean over redraws of it.
+    Exact in rows whose answer is certain, else the mean over redraws of it.
     """
     first = answer(redraw(observation, 0))
-    if is_certain(first).all():
+    sure = is_certain(first)
+    if sure.all():
         return given(first)
-    return over_redraws(lambda draws: given(answer(draws)), observation, num_redraws)
+    return exact_where(sure, given(first), over_redraws(lambda draws: given(answer(draws)), observation, num_redraws))
+
+
+def exact_where(sure: Bool[A, " rows"], exact: Probabilities, redrawn: Probabilities) -> Probabilities:
+    """In each row what is exact, where that is sure, else what was redrawn, whatever other rows are."""
+    names = ("marginal", "prefix", "error", "prefix_error")
+    pairs = ((getattr(exact, name), getattr(redrawn, name)) for name in names)
+    return Probabilities(*(np.where(sure[:, None], one, other).astype(other.dtype) for one, other in pairs))
 
 
 def is_certain(answer: "Recommendation") -> Bool[A, " rows"]:
@@ -164,6 +172,7 @@ class PairProbabilities:
 
     `value[r, k * candidates + a, l * candidates + b]` is the probability that slot k holds `candidates[r, a]` and
     slot l holds `candidates[r, b]`; its diagonal are the marginals. `error` is its standard error, 0 where exact.
+    Estimators sum over the whole matrix, so what is rare stays with its error here and is not NaN.
     """
 
     candidates: Int[A, "rows candidates"]
@@ -172,13 +181,22 @@ class PairProbabilities:
 
 
 def pairs_of_slates(slates: Int[A, "redraws rows slots"], candidates: Int[A, "rows candidates"]) -> PairProbabilities:
-    """As often as they stood together in equally likely slates; a single slate is certain."""
+    """As often as they stood together in equally likely slates; a single slate is certain.
+
+    What none of several slates held has the error of what one of them did, unless it is impossible: two items in one
+    slot, or one item in two.
+    """
     shown = slates.transpose(1, 0, 2)[:, :, :, None] == candidates[:, None, None, :]
     cells = shown.reshape(*shown.shape[:2], -1).astype(np.float32)
     num = len(slates)
     value = cells.transpose(0, 2, 1) @ cells / np.float32(num)
-    error = np.sqrt(value * (1 - value) / max(num - 1, 1)) if num > 1 else np.zeros_like(value)
-    return PairProbabilities(candidates, value, error)
+    if num == 1:
+        return PairProbabilities(candidates, value, np.zeros_like(value))
+    slot, place = np.divmod(np.arange(cells.shape[2]), candidates.shape[1])
+    possible = (slot[:, None] == slot) == (place[:, None] == place)
+    least = np.clip(value, 1 / num, 1 - 1 / num)
+    error = possible * np.sqrt(least * (1 - least) / (num - 1))
+    return PairProbabilities(candidates, value, error.astype(np.float32))
 
 
 def check_pairs(candidates: Int[A, "rows candidates"]) -> None:

@@ -25,7 +25,8 @@ class Forbidding(Wrapper):
     first, since what an outer one forbids is blocked before they are asked: put what must hold most outside. Put all
     of them around what explores or re-orders.
 
-    `num_relaxed` counts the requests so far, of `recommend` and `apply`, for which something was allowed again. It is
+    `num_relaxed` counts the requests so far, of `recommend` and `apply`, for which something was allowed again; within
+    a policy that redraws what is inside, each redraw counts. It is
     no part of what is learned or saved; a copy goes on counting from where it was made.
     """
 

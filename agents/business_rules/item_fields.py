@@ -33,4 +33,4 @@ def values_of(features: FeatureTable, field: Field, items: Int[A, "rows places"]
     num = np.bincount(place, minlength=items.size)
     values = np.full((items.size, max(int(column.sum(axis=1).max(initial=0)), 1)), -1)
     values[place, np.arange(len(place)) - (np.cumsum(num) - num)[place]] = value
-    return values.reshape(*items.shape, -1)
+    return values.reshape(*items.shape, values.shape[1])

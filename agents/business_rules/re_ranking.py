@@ -37,7 +37,8 @@ class ReRanking(Wrapper):
     `ranker` is the order that this rule makes of the inner ranker's, for slates of `offline_slots`. Rules that forbid
     belong around this: inside, they would give way to fill the longer slate.
 
-    `num_unmet` counts the slates so far, of `recommend`, in which the rule could not be kept with the candidates there
+    `num_unmet` counts the slates so far, of `recommend` (redraws of it by what is around too), in which the rule could
+    not be kept with the candidates there
     were. It is no part of what is learned or saved; a copy goes on counting from where it was made.
     """
 
@@ -100,7 +101,7 @@ class ReRanking(Wrapper):
         if len(groups) == 1:
             return self._re_ranked(observation, int(depths[0]), num_slots, draws)
         if not groups:
-            return self._re_ranked(observation, num_slots, num_slots, draws)
+            return self.policy.recommend(observation, num_slots, draws), np.zeros(0, bool)
         parts = [
             self._re_ranked(observation.take(rows), int(depths[rows[0]]), num_slots, draws.take(rows))
             for rows in groups

@@ -142,7 +142,7 @@ class LinearThompson(LinearBandit):
         design, posterior = self.known(observation)
         columns = np.ones((len(observation), 1)) if design.users.shape[1] == 1 else design.users[observation.user]
         weights = posterior.sample(draws.normal(_WEIGHTS, design.num_features).astype(np.float64), self.scale)
-        weights = (columns[:, None] @ weights.reshape(len(columns), columns.shape[1], -1))[:, 0]
+        weights = (columns[:, None] @ weights.reshape(len(columns), columns.shape[1], design.items.shape[1]))[:, 0]
         return top_items(weights @ design.items.T, observation.eligible(), num_slots)
 
 

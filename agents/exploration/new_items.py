@@ -16,7 +16,7 @@ from agents.exploration.race import Race, in_pieces, later_redrawn, only_first, 
 from agents.wrapper import LearningWrapper
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import Observation, Recommendation, answered, check_slots
-from recsim_lab.probabilities import Probabilities, exactly, is_certain, over_redraws, redraw
+from recsim_lab.probabilities import Probabilities, exact_where, exactly, is_certain, over_redraws, redraw
 from recsim_lab.streams import Draws
 
 A = np.ndarray
@@ -94,16 +94,17 @@ class NewItemExploration(Exploration, LearningWrapper):
             return np.cumprod(_next_probability(race, epsilon, greedy, slates, slates), axis=1)
 
         inner = answer(redraw(observation, 0))
-        prefix = prefix_given(inner.items) if is_certain(inner).all() else None
+        sure, prefix = is_certain(inner), prefix_given(inner.items)
+        if sure.all() and slates.shape[1] < 2:
+            return exactly(prefix, prefix)
 
         def given(draws: Draws) -> Probabilities:
-            greedy = answer(draws).items if prefix is None else inner.items
+            greedy = inner.items if sure.all() else answer(draws).items
             shown, _ = _filled(race, epsilon, greedy, np.zeros(greedy.shape, np.int16), draws)
-            chance = _next_probability(race, epsilon, greedy, slates, shown)
-            return exactly(chance, prefix_given(greedy) if prefix is None else prefix)
+            return exactly(_next_probability(race, epsilon, greedy, slates, shown), prefix_given(greedy))
 
         redrawn = over_redraws(given, observation, self.redraws)
-        return redrawn if prefix is None else later_redrawn(prefix, redrawn, race.has(slates))
+        return exact_where(sure, later_redrawn(prefix, redrawn, race.has(slates)), redrawn)
 
     def _check(self, observation: Observation) -> None:
         if len(self.impressions):

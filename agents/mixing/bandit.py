@@ -97,8 +97,9 @@ class Bandit(Mix):
     ) -> PairProbabilities:
         told = [p.pair_probabilities(observation, candidates, num_slots, num_redraws) for p in self.policies]
         value = np.tensordot(self.chances, np.stack([one.value for one in told]), 1)
-        variance = np.tensordot(self.chances**2, np.stack([one.error for one in told]) ** 2, 1)
-        return PairProbabilities(candidates, value.astype(np.float32), np.sqrt(variance).astype(np.float32))
+        # Redrawn with the same luck, policies err together.
+        error = np.tensordot(self.chances, np.stack([one.error for one in told]), 1)
+        return PairProbabilities(candidates, value.astype(np.float32), error.astype(np.float32))
 
     def arms(self, draws: Draws) -> Int[A, " rows"]:
         """The place of the policy that answers each request."""

@@ -11,7 +11,7 @@ from agents.mixing.credit import Credit, credit
 from agents.mixing.sources import joined
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import Observation, Recommendation, answered
-from recsim_lab.probabilities import NUM_REDRAWS, Probabilities, exactly, is_certain, over_redraws, redraw
+from recsim_lab.probabilities import NUM_REDRAWS, Probabilities, exact_where, exactly, is_certain, over_redraws, redraw
 from recsim_lab.streams import Draws
 
 A = np.ndarray
@@ -65,12 +65,13 @@ class TeamDraft(Mix):
             return _given(np.stack([answer.items for answer in answers], axis=1), slates)
 
         first = self._answers(observation, num_slots, redraw(observation, 0))
-        if all(is_certain(answer).all() for answer in first):
+        sure = np.logical_and.reduce([is_certain(answer) for answer in first])
+        if sure.all():
             return given(first)
         told = over_redraws(
             lambda draws: given(self._answers(observation, num_slots, draws)), observation, self.redraws
         )
-        return without_impossible(told, observation, slates)
+        return without_impossible(exact_where(sure, given(first), told), observation, slates)
 
     def _answers(self, observation: Observation, num_slots: int, draws: Draws) -> list[Recommendation]:
         """Slates as long as the mix, so that no policy runs out of items."""

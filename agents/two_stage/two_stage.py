@@ -29,7 +29,7 @@ FILL = "fill"
 
 @dataclass(frozen=True)
 class Candidates:
-    """What the retrievers found of each request, once each: in the order of the retrievers, best first, then -1.
+    """What the retrievers found of each request, once each and in order of the item, then -1.
 
     `source` is the place of the first retriever that found the item.
     """
@@ -136,7 +136,8 @@ class TwoStage(Combination, Scorer):
         """Those of the heavy scorer for candidates; all other items come below them, in order of popularity."""
         candidates = self.candidates(observation)
         told = self._judged(observation, candidates)
-        lowest = np.where(candidates.there, told, np.inf).min(axis=1, initial=np.inf)
+        # In double precision, in which 1 less is less also of the lowest score there is.
+        lowest = np.where(candidates.there, told.astype(np.float64), np.inf).min(axis=1, initial=np.inf)
         lowest = np.where(np.isfinite(lowest), lowest, 0.0)
         order = self.fallback.order(observation.features)
         rank = np.empty(len(order), np.int64)
@@ -193,7 +194,9 @@ class TwoStage(Combination, Scorer):
             merged, whose = np.full(shape, -1, np.int32), np.zeros(shape, np.int16)
             merged[row, place[row, column]] = items[row, column]
             whose[row, place[row, column]] = source[column]
-        return Candidates(merged, whose)
+            # By item, as equal scores are ordered everywhere; as unsigned numbers -1 comes last.
+            order = np.argsort(merged.view(np.uint32), axis=1)
+        return Candidates(np.take_along_axis(merged, order, axis=1), np.take_along_axis(whose, order, axis=1))
 
     def _judged(self, observation: Observation, candidates: Candidates) -> Float[A, "rows candidates"]:
         """The heavy scorer's scores; those of the padding mean nothing."""

@@ -19,7 +19,7 @@ from recsim_lab.policy import (
     Recommendation,
     Scorer,
 )
-from recsim_lab.probabilities import MOST_PAIRED_ITEMS, NUM_REDRAWS
+from recsim_lab.probabilities import MOST_PAIRED_ITEMS
 from recsim_lab.streams import Draws, draws_of
 from recsim_lab.testing.frequencies import check_frequencies
 from recsim_lab.testing.law import law
@@ -67,6 +67,9 @@ def check_policy(policy: Policy, observation: Observation, num_slots: int, draws
         # What recommend() does not know, probabilities() may.
         same = np.isclose(mine, theirs, rtol=1e-5, atol=0) | np.isnan(mine) | (own.error != 0) | (error != 0)
         law(same.all(), f"probabilities() of the own slates are the propensities ({name})", (mine, theirs))
+
+    nothing = policy.recommend(observation.take(slice(0, 0)), num_slots, draws.take(np.arange(0)))
+    law(nothing.items.shape == (0, num_slots), "no requests get no slates", nothing.items)
 
     backwards = np.arange(len(observation))[::-1]
     again = policy.recommend(observation.take(backwards), num_slots, draws.take(backwards))
@@ -148,7 +151,7 @@ def check_propensities(
 
 
 def _check_pairs(policy: Policy, request: Observation, items: Int[A, "draws slots"]) -> None:
-    """Pairs of items stand in pairs of slots as often as told, within six standard errors."""
+    """Pairs of items stand in pairs of slots as often as told, within six standard errors (rare ones twenty counts)."""
     (num_draws, num_slots), num_items = items.shape, request.features.num_items
     told = policy.pair_probabilities(request, np.arange(num_items)[None], num_slots)
     value, error = told.value[0].astype(np.float64), told.error[0].astype(np.float64)
@@ -159,9 +162,7 @@ def _check_pairs(policy: Policy, request: Observation, items: Int[A, "draws slot
             np.add.at(counted, (cells[:, first], cells[:, second]), 1)
     counted /= num_draws
     chance = np.maximum(counted, value)
-    # An event that no redraw met may still have a chance of some redraws' share.
-    unseen = np.where((value == 0) & (error == 0) & (told.error.max() > 0), 20 / NUM_REDRAWS, 0.0)
-    margin = 6 * np.sqrt(error**2 + chance * (1 - chance) / num_draws) + 20 / num_draws + unseen
+    margin = 6 * np.sqrt(error**2 + chance * (1 - chance) / num_draws) + 20 / num_draws
     law(bool((np.abs(counted - value) <= margin).all()), "pairs of items are as likely as told", (counted, value))
 
 

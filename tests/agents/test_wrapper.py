@@ -57,8 +57,16 @@ def test_what_stands_twice_learns_once(log):
 
 def test_files_of_others_are_refused(log, tmp_path):
     First((EASE(),)).save(tmp_path / "one")
-    with pytest.raises(ValueError, match="family"):
+    with pytest.raises(ValueError, match="must hold the policy"):
         First((Popularity(),)).load(tmp_path / "one")
     EASE().save(tmp_path / "ease")
-    with pytest.raises(ValueError, match="parts"):
+    with pytest.raises(ValueError, match="must hold the policy"):
         First((EASE(),)).load(tmp_path / "ease")
+
+
+def test_parts_of_another_number_or_order_are_refused(log, tmp_path):
+    three = make_agent("ease:ensemble=3")
+    three.learn(log)
+    three.save(tmp_path / "three")
+    with pytest.raises(ValueError, match="ensemble=5, got ease:ensemble=3"):
+        make_agent("ease:ensemble=5").load(tmp_path / "three")

@@ -166,7 +166,7 @@ def test_what_was_counted_is_kept(log, fixed, tmp_path):
     bandit.save(tmp_path / "bandit")
     other.load(tmp_path / "bandit")
     assert np.array_equal(bandit.chances, other.chances) and np.array_equal(bandit.trials, other.trials)
-    with pytest.raises(ValueError, match="parts"):
+    with pytest.raises(ValueError, match="must hold the policy"):
         TeamDraft((Popularity(by="rate"), Popularity())).load(tmp_path / "bandit")
 
 
