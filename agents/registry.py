@@ -154,6 +154,18 @@ def family_of(spec: str) -> str:
     return _parse(spec)[0].agent.family
 
 
+def target_of(spec: str) -> str:
+    """What an agent is trained on: `catalogue`, clicked items alone or against sampled ones; `impressions`, clicked
+    items against others that were shown; `none`."""
+    entry, given = _parse(spec)
+    parameters = {f.name: f.default for f in fields(entry.agent)} | dict(entry.changed) | given
+    if entry.agent is Random:
+        return "none"
+    if entry.agent in (LinUCB, LinearThompson) or parameters.get("by") == "rate":
+        return "impressions"
+    return str(parameters.get("target", "catalogue"))
+
+
 def make_agent(spec: str, seed: int = 0, device: str = "cpu") -> Agent:
     """The agent that `spec` describes as `name` or `name:parameter=value,...`.
 

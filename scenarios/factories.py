@@ -1,7 +1,7 @@
 """How scenarios make worlds and policies; evaluation is given these and knows neither presets nor agents."""
 
 from agents.business_rules import RepeatRules
-from agents.registry import family_of, make_agent
+from agents.registry import family_of, make_agent, target_of
 from recsim_lab.evaluation.study import Factories
 from recsim_lab.policy import Observation, Policy
 from recsim_lab.simulation.presets import make_world
@@ -26,4 +26,4 @@ def restricted(observation: Observation, num_slots: int) -> Observation:
     return RepeatRules(make_agent("random"), REPEAT_DAYS).apply(observation, num_slots)
 
 
-FACTORIES = Factories(world_of_seed, make_agent, family_of, with_rules, restricted)
+FACTORIES = Factories(world_of_seed, make_agent, family_of, target_of, with_rules, restricted)

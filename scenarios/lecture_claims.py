@@ -111,7 +111,7 @@ def plans(config: Config) -> dict[str, Plan]:
     return {
         world: Plan(
             (world,), tuple(compared), tuple(range(config.seeds)), log_days=config.log_days,
-            online_days=config.online_days, references=(), probe_share=0.0, split_names=("temporal",),
+            online_days=config.online_days, references=(), probe_share=0.0,
         )
         for world, compared in agents.items()
     }  # fmt: skip

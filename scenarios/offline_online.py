@@ -106,7 +106,7 @@ def main() -> None:
             worlds=config.worlds,
             agents=config.agents,
             seeds=tuple(range(config.seeds)),
-            logging_policy=config.logging_policy,
+            logging_policies=(config.logging_policy,),
             log_days=config.log_days,
             test_days=config.test_days,
             online_days=config.online_days,

@@ -9,9 +9,9 @@ import pandas as pd
 from agents.registry import make_agent
 from recsim_lab.datasets import Ratings
 from recsim_lab.evaluation.claims import claim_row
+from recsim_lab.evaluation.protocols import LeaveLastOut
 from recsim_lab.evaluation.ranking import ranking_metrics
 from recsim_lab.evaluation.rating_log import rating_log
-from recsim_lab.evaluation.splits import LeaveLastOut
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import Agent
 
@@ -38,8 +38,8 @@ def real_claims(
     Values are means over training seeds for each user; the users are the independent units of the intervals.
     """
     log = rating_log(ratings)
-    train, test = LeaveLastOut().parts(log)
-    tested, training = np.flatnonzero(test), log.take(train)
+    (fold,) = LeaveLastOut().folds(log)
+    tested, training = np.flatnonzero(fold.test), log.take(fold.train)
     specs = list(dict.fromkeys([*NEGATIVES.values(), _LAYERS]))
     values: dict[str, dict[str, A]] = {}
     seconds: dict[str, float] = {}

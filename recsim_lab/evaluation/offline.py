@@ -1,109 +1,190 @@
-"""Offline protocols: which requests, against which candidates, scored as production would score them."""
+"""Score a policy offline: requests rebuilt as of their moment, scores computed once, every protocol's metrics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float, Float32, Int
 
+from recsim_lab.evaluation.protocols.candidates import Choice, FromRetriever, LoggedSlate
+from recsim_lab.evaluation.protocols.protocol import Protocol
+from recsim_lab.evaluation.protocols.slates import slate_metrics
+from recsim_lab.evaluation.protocols.splits import Fold, Split
+from recsim_lab.evaluation.protocols.targets import Target, TrueChoice
 from recsim_lab.evaluation.ranking import mean_metrics, ranking_metrics
+from recsim_lab.evaluation.truth import Moments
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import Observation, Policy
+from recsim_lab.probabilities import redraw
 
 A = np.ndarray
 
 Restrict = Callable[[Observation, int], Observation]
 """Applies the business rules of production to rebuilt requests with slates of the given length."""
+Metrics = dict[str, Float[A, " _"]]
+BATCH = 512
+"""Requests whose scores of the whole catalogue are held at once."""
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """The items that compete with the clicked ones: all eligible items, or `num_sampled` of them, uniformly."""
+class FoldRequests:
+    """The test requests of one fold: logged slates with a click, or a random sample of them.
 
-    num_sampled: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.num_sampled is not None and self.num_sampled < 1:
-            raise ValueError(f"num_sampled must be at least 1 or None, got {self.num_sampled}")
-
-    @property
-    def name(self) -> str:
-        return "full" if self.num_sampled is None else f"sampled{self.num_sampled}"
-
-
-@dataclass(frozen=True)
-class Requests:
-    """Requests of a log with what was clicked, ready for any policy of the same catalogue.
-
-    A request is one logged slate with a click; its `relevant` items are those clicked in it. The candidates are
-    the items that production could have shown at that moment (on offer and allowed by the rules).
+    `observation` has no rules, `ruled` those of production. `uniform` is the luck of sampled candidates, `popularity`
+    counts clicks in the training part, `retrieved` is as in `Choice`, and `moments` the truth of the log's rows, where
+    it is at hand.
     """
 
+    log: InteractionLog
+    split: Split
+    fold: Fold
+    rows: Int[A, " requests"]
     observation: Observation
-    relevant: Bool[A, "rows items"]
-    eligible: Bool[A, "rows items"]
-    sampling_order: Float32[A, "rows items"]
+    ruled: Observation
+    uniform: Float32[A, "requests items"]
+    popularity: Int[A, " items"]
+    retrieved: Int[A, "requests found"]
+    moments: Moments | None
+    seed: int
 
     def __len__(self) -> int:
-        return len(self.observation)
+        return len(self.rows)
 
-    def candidates(self, kind: Candidates) -> Bool[A, "rows items"]:
-        """The candidates of each request; relevant items are always among them."""
-        if kind.num_sampled is None:
-            return self.eligible | self.relevant
-        # The smallest keys of a uniform draw are a uniform sample.
-        keys = np.where(self.eligible & ~self.relevant, self.sampling_order, np.inf)
-        num_sampled = min(kind.num_sampled, keys.shape[1] - 1)
-        bound = np.partition(keys, num_sampled, axis=1)[:, num_sampled, None]
-        return (keys < bound) | self.relevant
+    @cached_property
+    def eligible(self) -> Mapping[bool, Bool[A, "requests items"]]:
+        """What could be shown, with and without the rules."""
+        return {True: self.ruled.eligible(), False: self.observation.eligible()}
+
+    @cached_property
+    def _true_choice(self) -> Int[A, " requests"]:
+        if self.moments is None:
+            raise ValueError("protocols that know the truth need the moments of the log")
+        return self.moments.choice(self.rows, self.eligible[True], self.seed)
+
+    def gains(self, target: Target) -> Float32[A, "requests items"]:
+        """The gain of every item; a request that the target can't judge has none."""
+        gains = np.zeros((len(self), self.log.features.num_items), np.float32)
+        if isinstance(target, TrueChoice):
+            gains[np.arange(len(self)), self._true_choice] = 1.0
+            return gains
+        of_slots = self.slot_gains(target)[self.rows]
+        row, slot = np.nonzero(of_slots > 0)
+        gains[row, self.log.slate[self.rows][row, slot]] = of_slots[row, slot]
+        return gains
+
+    def slot_gains(self, target: Target) -> Float32[A, "rows slots"]:
+        """The target's gains of the whole log, NaN in slots that do not count."""
+        return np.where(self.split.slots(self.log), target.gains(self.log), np.float32(np.nan))
+
+    def choice(self, part: slice, rules: bool) -> Choice:
+        """What candidates of some requests are made of."""
+        return Choice(
+            self.eligible[rules][part],
+            self.log.slate[self.rows[part]],
+            self.uniform[part],
+            self.popularity,
+            self.retrieved[part],
+        )
 
 
-def rebuild_requests(
-    log: InteractionLog, test: Bool[A, " rows"], restrict: Restrict, max_requests: int = 1000, seed: int = 0
-) -> Requests:
-    """The slates with a click among the rows marked in `test`, or a random `max_requests` of them.
+def requests_of_fold(
+    log: InteractionLog,
+    split: Split,
+    fold: Fold,
+    restrict: Restrict,
+    *,
+    max_requests: int = 1000,
+    seed: int = 0,
+    moments: Moments | None = None,
+    retriever: Policy | None = None,
+    num_retrieved: int = 0,
+) -> FoldRequests:
+    """The slates with a click among a fold's test rows, or a random `max_requests` of them.
 
-    Requests are rebuilt from the whole log as of their moment: a policy sees the user's past and nothing later.
+    Requests are rebuilt from the whole log as of their moment: a policy sees the user's past and nothing later. The
+    `retriever` has learned from the fold's training part.
     """
     rng = np.random.default_rng(seed)
-    rows = np.flatnonzero(test & log.clicks.any(axis=1))
+    rows = np.flatnonzero(fold.test & (log.clicks & split.slots(log)).any(axis=1))
     if len(rows) > max_requests:
         rows = np.sort(rng.choice(rows, max_requests, replace=False))
-    observation = restrict(log.observations(rows), log.num_slots)
-    relevant = np.zeros((len(rows), log.features.num_items), bool)
-    row, slot = np.nonzero(log.clicks[rows])
-    relevant[row, log.slate[rows][row, slot]] = True
-    order = rng.random(relevant.shape, dtype=np.float32)
-    return Requests(observation, relevant, observation.eligible(), order)
+    observation = log.observations(rows)
+    ruled = restrict(observation, log.num_slots)
+    train = log.clicks & fold.train[:, None]
+    retrieved = np.zeros((len(rows), 0), np.int32)
+    if retriever is not None and len(rows):
+        num = min(num_retrieved, int(ruled.eligible().sum(axis=1).min()))
+        retrieved = retriever.recommend(ruled, num, redraw(ruled, 0)).items
+    return FoldRequests(
+        log,
+        split,
+        fold,
+        rows,
+        observation,
+        ruled,
+        rng.random((len(rows), log.features.num_items), dtype=np.float32),
+        np.bincount(log.slate[train], minlength=log.features.num_items),
+        retrieved,
+        moments,
+        seed,
+    )
+
+
+def retrieved_by(protocols: Iterable[Protocol]) -> int:
+    """The most items that a protocol asks of a retriever."""
+    return max((p.candidates.num for p in protocols if isinstance(p.candidates, FromRetriever)), default=0)
 
 
 def offline_scores(policy: Policy, observation: Observation) -> Float32[A, "rows items"]:
-    """The scores of the policy's ranker; a policy that has none (such as random) is indifferent between all items.
-
-    Exploration on top of a ranker does not change them: offline metrics judge the order, not the gamble.
-    """
+    """The order by which a policy goes where it does not explore; without one it is indifferent."""
     if policy.ranker is not None:
         return policy.ranker.scores(observation).astype(np.float32)
     return np.zeros((len(observation), observation.features.num_items), np.float32)
 
 
-def offline_metrics(
+def protocol_metrics(
     policy: Policy,
-    requests: Requests,
-    kinds: tuple[Candidates, ...],
+    ruled: Policy,
+    tested: FoldRequests,
+    protocols: Sequence[Protocol],
     cutoffs: tuple[int, ...] = (5, 10, 20),
-    batch: int = 512,
-) -> dict[str, dict[str, float]]:
-    """Mean metrics of each kind of candidates; scores are computed once for all kinds."""
-    collected: dict[str, list[dict[str, A]]] = {kind.name: [] for kind in kinds}
-    masks = {kind.name: requests.candidates(kind) for kind in kinds} if len(requests) else {}
-    for start in range(0, len(requests), batch):
-        part = slice(start, start + batch)
-        scores = offline_scores(policy, requests.observation.take(part))
-        for name, mask in masks.items():
-            relevant, valid = requests.relevant[part], mask[part]
-            collected[name].append(ranking_metrics(scores, relevant, cutoffs, valid))
-    return {
-        name: mean_metrics({key: np.concatenate([part[key] for part in parts]) for key in parts[0]}) if parts else {}
-        for name, parts in collected.items()
-    }
+) -> dict[Protocol, Metrics]:
+    """Metrics of every request under each protocol of the fold's split; scores are computed once for all.
+
+    `ruled` is the same policy under the rules of production: its order is judged where a protocol has `rules`.
+    Metrics of requests without a relevant item are NaN. Protocols on the logged slate have one value of each metric,
+    which stands for all its requests.
+    """
+    found: dict[Protocol, list[Metrics]] = {protocol: [] for protocol in protocols}
+    on_slates = [protocol for protocol in protocols if isinstance(protocol.candidates, LoggedSlate)]
+    for protocol in on_slates:
+        found[protocol].append(_slate_metrics(policy, tested, protocol))
+    for rules, order, requests in ((True, ruled, tested.ruled), (False, policy, tested.observation)):
+        ranked = [p for p in protocols if p.rules == rules and p not in on_slates]
+        gains = {target: tested.gains(target) for target in dict.fromkeys(p.target for p in ranked)}
+        for start in range(0, len(tested) if ranked else 0, BATCH):
+            part = slice(start, start + BATCH)
+            scores = offline_scores(order, requests.take(part))
+            choice = tested.choice(part, rules)
+            for protocol in ranked:
+                gain = gains[protocol.target][part]
+                valid = protocol.candidates.of(choice, gain > 0)
+                found[protocol].append(ranking_metrics(scores, gain, cutoffs, valid))
+    return {protocol: _joined(parts) for protocol, parts in found.items()}
+
+
+def mean_of_folds(folds: Sequence[Metrics]) -> dict[str, float]:
+    """The means over the requests of all folds that have an answer; folds without requests are left out."""
+    return mean_metrics(_joined([metrics for metrics in folds if metrics]))
+
+
+def _slate_metrics(policy: Policy, tested: FoldRequests, protocol: Protocol) -> Metrics:
+    found = slate_metrics(
+        policy, tested.log, tested.fold.test, gains=tested.slot_gains(protocol.target), seed=tested.seed
+    )
+    return {name: np.array([value]) for name, value in found.items()}
+
+
+def _joined(parts: Sequence[Metrics]) -> Metrics:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}

@@ -84,6 +84,18 @@ def follow(
     return log, online_metrics(log, platform, here, first_day)
 
 
+def expected_clicks(platform: Platform, policy: Policy) -> float:
+    """The expected clicks of the slates that `policy` would answer every user's next visit with: no click is drawn, and
+    no user changes. NaN if nobody will come."""
+    service = platform.service
+    sessions, rows = service.sessions.copy(), np.flatnonzero(service.due != NEVER)
+    if not len(rows):
+        return float("nan")
+    sessions.open(rows, service.due[rows])
+    slates = policy.recommend(sessions.observe(rows), sessions.num_slots, sessions.draws(rows).fork("policy")).items
+    return float(platform.world.click_probability(sessions.state, rows, slates).sum(axis=1).mean())
+
+
 def online_metrics(log: InteractionLog, platform: Platform, here: A, first_day: int) -> dict[str, float]:
     """`ONLINE_METRICS` of the days in `log`; NaN where nothing happened, or the world has no such thing.
 

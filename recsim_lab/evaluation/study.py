@@ -1,18 +1,29 @@
-"""Run a grid of worlds, agents and seeds: collect a log, learn from it, score offline, deploy, measure."""
+"""Run a grid of worlds, logging policies, agents and seeds: collect a log, learn from it, score offline, deploy."""
 
+import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recsim_lab.evaluation.offline import Candidates, Requests, offline_metrics, rebuild_requests
-from recsim_lab.evaluation.online import follow
+import numpy as np
+
+from recsim_lab.evaluation.offline import (
+    FoldRequests,
+    Metrics,
+    mean_of_folds,
+    protocol_metrics,
+    requests_of_fold,
+    retrieved_by,
+)
+from recsim_lab.evaluation.online import expected_clicks, follow
 from recsim_lab.evaluation.oracle import REFERENCES, Oracle, make_reference
+from recsim_lab.evaluation.protocols import Fold, Protocol, TemporalSplit, simple_protocols
 from recsim_lab.evaluation.run_folder import RunFolder
-from recsim_lab.evaluation.slates import slate_metrics
-from recsim_lab.evaluation.splits import LeaveLastOut, RandomSplit, Split, TemporalSplit
+from recsim_lab.evaluation.truth import Moments, Recorder
 from recsim_lab.evaluation.units import claim, finished, safe_name
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.platform import Platform, Retraining
@@ -25,6 +36,12 @@ if TYPE_CHECKING:
 
 ORACLE = "oracle"
 """The family of all reference policies."""
+NO_TARGET = "none"
+"""The training target of what was not trained."""
+REPLICATE = "replicate"
+"""The name of the second luck, under which every deployment is repeated."""
+EXPECTED = "truth/frozen-users/expected_clicks"
+"""What the first slates after the log earn in expectation, before anybody has answered one."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +49,14 @@ class Factories:
     """How the study makes worlds and policies, given from outside: functions that can be pickled by name.
 
     `rules` wraps a policy in the business rules that bind all of them, the oracle included (an agent stays an
-    agent); `restrict` applies the same rules to rebuilt requests offline.
+    agent); `restrict` applies the same rules to rebuilt requests offline. `family` and `target` (what it
+    was trained on: "catalogue", "impressions" or "none") tell of an agent's name.
     """
 
     world: Callable[[str, int], World]
     agent: Callable[[str, int], Agent]
     family: Callable[[str], str]
+    target: Callable[[str], str]
     rules: Callable[[Policy], Policy]
     restrict: Callable[[Observation, int], Observation]
 
@@ -46,39 +65,41 @@ class Factories:
 class Plan:
     """What to run.
 
-    Each world and seed gets one log of `log_days` days, collected by `logging_policy`, which learns every night
-    from its own log: on its first day it knows nothing. Each agent learns from all but the last `test_days` days and
-    is scored on those; exactly these weights then serve twins of the same users for `online_days` days after the
-    log's end (`frozen`). Copies of the agent that learn from the training parts of the other splits are scored, but
-    not deployed. With `retrain_every` the agent is deployed once more and learns
-    every so many days from the log and from what it shows itself (`retrained`). `history` is how many clicks an
-    observation shows: enough for a week, so that a rule against repeats can keep what it says.
+    Each world, logging policy and seed gets one log of `log_days` days, collected by a policy that learns every night
+    from its own log: on its first day it knows nothing. Each agent learns from all but the last `test_days` days, is
+    scored under `protocols` (none given: the simple ones), and exactly these weights then serve twins of the same users
+    for `online_days` days after the log's end (`frozen`). Protocols of other splits train and score copies of their
+    own. What they are compared with is a model that learns from the whole log before it is deployed (`refit`), as teams
+    do; it is there where a protocol asks for it. With `retrain_every` that model (or the frozen one, without it) is
+    deployed once more and learns every so many days from the log and from what it shows itself (`retrained`). With
+    `replicate` the `frozen` and `refit` deployments are repeated under other luck. `rules` says whether the business
+    rules bind, in the log, offline and online. `retriever` finds the candidates of protocols that ask for it. `history`
+    is how many clicks an observation shows: enough for a week, so that a rule against repeats can keep what it says.
     """
 
     worlds: tuple[str, ...]
     agents: tuple[str, ...]
     seeds: tuple[int, ...]
-    logging_policy: str = "random"
+    logging_policies: tuple[str, ...] = ("random",)
     log_days: int = 40
     test_days: int = 8
     online_days: int = 8
     retrain_every: int = 0
-    num_sampled: int = 100
+    replicate: bool = False
+    rules: bool = True
+    protocols: tuple[Protocol, ...] = ()
     cutoffs: tuple[int, ...] = (5, 10, 20)
     max_requests: int = 1000
+    retriever: str = "item-knn"
     probe_share: float = 0.1
     references: tuple[str, ...] = ("oracle",)
     history: int = 128
-    split_names: tuple[str, ...] = ("temporal", "last-out", "random")
 
     def __post_init__(self) -> None:
-        if TemporalSplit.name not in self.split_names:
-            raise ValueError(f"split_names must hold 'temporal', whose model is deployed, got {self.split_names}")
-        for name in ("worlds", "agents", "seeds"):
-            if not getattr(self, name):
-                raise ValueError(f"{name} must hold at least one, got none")
-        for name in ("worlds", "agents", "seeds", "references"):
+        for name in ("worlds", "agents", "seeds", "logging_policies"):
             values = getattr(self, name)
+            if not values:
+                raise ValueError(f"{name} must hold at least one, got none")
             if twice := [value for i, value in enumerate(values) if value in values[:i]]:
                 raise ValueError(f"{name} must be distinct, got {twice[0]!r} more than once")
         if not 0 < self.test_days < self.log_days:
@@ -87,31 +108,39 @@ class Plan:
             )
         if unknown := set(self.references) - set(REFERENCES):
             raise ValueError(f"references must be among {', '.join(REFERENCES)}, got {', '.join(sorted(unknown))}")
+        if twice := [value for i, value in enumerate(self.references) if value in self.references[:i]]:
+            raise ValueError(f"references must be distinct, got {twice[0]!r} more than once")
         if self.online_days < 1:
             raise ValueError(f"online_days must be at least 1, got {self.online_days}")
+        names = [protocol.name for protocol in self.scoring]
+        if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+            raise ValueError(f"protocols must have different names, got {twice[0]!r} more than once")
+        wrong = [p for p in self.scoring if getattr(p.split, "test_days", self.test_days) != self.test_days]
+        if wrong:
+            raise ValueError(f"protocols must test on the plan's {self.test_days} days, got {wrong[0]}")
 
     @property
-    def splits(self) -> tuple[Split, ...]:
-        every: tuple[Split, ...] = (TemporalSplit(self.test_days), LeaveLastOut(), RandomSplit())
-        return tuple(split for split in every if split.name in self.split_names)
-
-    @property
-    def candidates(self) -> tuple[Candidates, ...]:
-        return Candidates(), Candidates(self.num_sampled)
+    def scoring(self) -> tuple[Protocol, ...]:
+        """The protocols that agents are scored under."""
+        return self.protocols or simple_protocols(self.test_days)
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One piece of work: an agent or a reference in a world under a seed; None: the log itself."""
+    """One piece of work: an agent or a reference in a world, after a log, under a seed; None: the log itself."""
 
     world: str
     seed: int
     agent: str | None
+    logging_policy: str = "random"
+
+    @property
+    def folder(self) -> str:
+        return f"{safe_name(self.world)}/{safe_name(self.logging_policy)}/seed={self.seed}"
 
     @property
     def file_name(self) -> str:
-        agent = "log" if self.agent is None else self.agent
-        return f"{safe_name(self.world)}/seed={self.seed}/{safe_name(agent)}.json"
+        return f"{self.folder}/{'log' if self.agent is None else safe_name(self.agent)}.json"
 
 
 Progress = Callable[[Unit, int, int], None]
@@ -132,8 +161,14 @@ def run_study(
     """
     check_plan(plan, factories)
     claim(folder, plan)
-    logs = [Unit(world, seed, None) for world in plan.worlds for seed in plan.seeds]
-    units = [Unit(unit.world, unit.seed, agent) for unit in logs for agent in (*plan.agents, *plan.references)]
+    logs = [
+        Unit(world, seed, None, logging)
+        for world in plan.worlds
+        for logging in plan.logging_policies
+        for seed in plan.seeds
+    ]
+    everyone = (*plan.agents, *plan.references)
+    units = [Unit(log.world, log.seed, agent, log.logging_policy) for log in logs for agent in everyone]
     run = partial(run_unit, plan=plan, factories=factories, folder=folder)
     done = 0
     for stage in (logs, units):
@@ -145,12 +180,12 @@ def run_study(
             done += 1
             if progress is not None:
                 progress(unit, done, len(logs) + len(units))
-    return _collect(units, folder, plan.logging_policy)
+    return _collect(units, folder)
 
 
 def check_plan(plan: Plan, factories: Factories) -> None:
     """Raise the ValueError of the first agent or world that can't be made, before anything is run or written."""
-    for spec in (*plan.agents, plan.logging_policy):
+    for spec in (*plan.agents, *plan.logging_policies, plan.retriever):
         factories.family(spec)
         factories.agent(spec, plan.seeds[0])
     for world in plan.worlds:
@@ -159,8 +194,9 @@ def check_plan(plan: Plan, factories: Factories) -> None:
 
 def run_unit(unit: Unit, plan: Plan, factories: Factories, folder: Path) -> None:
     """Do one unit and write its file."""
-    base = folder / "units" / safe_name(unit.world) / f"seed={unit.seed}"
-    stage = _logged(unit.world, unit.seed, plan, factories, base / "platform")
+    if not plan.rules:
+        factories = replace(factories, rules=_as_it_is, restrict=_unrestricted)
+    stage = _logged(unit.world, unit.seed, unit.logging_policy, plan, factories, folder / "units" / unit.folder)
     if unit.agent is None:
         result: dict[str, Any] = {"num_slates": len(stage.log)}
     elif unit.agent in plan.references:
@@ -172,83 +208,164 @@ def run_unit(unit: Unit, plan: Plan, factories: Factories, folder: Path) -> None
 
 @dataclass(frozen=True)
 class _Stage:
-    """A world at the end of its log, and the test requests of each split."""
+    """A world at the end of its log, the truth of the log's moments, and the test requests of every fold."""
 
     plan: Plan
     world: World
     platform: Platform
     log: InteractionLog
-    training: dict[str, InteractionLog]
-    requests: dict[str, Requests]
+    moments: Moments
+    tested: tuple[tuple[tuple[Protocol, ...], tuple[FoldRequests, ...]], ...]
+    """The protocols of each split, with the requests of its folds."""
 
 
 @lru_cache(maxsize=1)
-def _logged(world_name: str, seed: int, plan: Plan, factories: Factories, folder: Path) -> _Stage:
+def _logged(world_name: str, seed: int, logging: str, plan: Plan, factories: Factories, folder: Path) -> _Stage:
     """The log of a world and seed, collected or read back; kept for the next unit of the same worker."""
     world = factories.world(world_name, seed)
-    logging = factories.rules(factories.agent(plan.logging_policy, seed))
-    platform = Platform(world, logging, seed=seed, retraining=Retraining(1), history=plan.history, folder=folder)
-    platform.run(plan.log_days)
-    log = platform.log()
-    parts = {split.name: split.parts(log) for split in plan.splits}
-    return _Stage(
-        plan,
+    truth, service = folder / "moments.npz", folder / "platform"
+    if not truth.exists():
+        # The truth is seen only while users are served, so a log that was cut short begins anew.
+        shutil.rmtree(service, ignore_errors=True)
+    recorder = Recorder()
+    platform = Platform(
         world,
-        platform,
-        log,
-        {name: log.take(train) for name, (train, _) in parts.items()},
-        {
-            name: rebuild_requests(log, test, factories.restrict, plan.max_requests, seed)
-            for name, (_, test) in parts.items()
-        },
+        factories.rules(factories.agent(logging, seed)),
+        seed=seed,
+        retraining=Retraining(1),
+        history=plan.history,
+        folder=service,
+        probe=recorder,
     )
+    platform.run(plan.log_days)
+    if not truth.exists():
+        recorder.moments(world).save(truth)
+    log, moments = platform.log(), Moments.load(truth, world)
+    moments.check(log)
+    return _Stage(plan, world, platform, log, moments, _tested(plan, log, moments, factories, seed))
+
+
+def _tested(
+    plan: Plan, log: InteractionLog, moments: Moments, factories: Factories, seed: int
+) -> tuple[tuple[tuple[Protocol, ...], tuple[FoldRequests, ...]], ...]:
+    by_split = []
+    for split in dict.fromkeys(protocol.split for protocol in plan.scoring):
+        protocols = tuple(protocol for protocol in plan.scoring if protocol.split == split)
+        folds, num = split.folds(log), retrieved_by(protocols)
+        tested = tuple(
+            requests_of_fold(
+                log,
+                split,
+                fold,
+                factories.restrict,
+                max_requests=max(1, plan.max_requests // len(folds)),
+                seed=seed,
+                moments=moments,
+                retriever=_learned(plan.retriever, seed, log, fold, factories) if num else None,
+                num_retrieved=num,
+            )
+            for fold in folds
+        )
+        by_split.append((protocols, tested))
+    return tuple(by_split)
+
+
+def _learned(spec: str, seed: int, log: InteractionLog, fold: Fold, factories: Factories) -> Agent:
+    agent = factories.agent(spec, seed)
+    agent.learn(log.take(fold.train))
+    return agent
 
 
 def _agent_arms(spec: str, seed: int, stage: _Stage, factories: Factories) -> dict[str, Any]:
     """Offline scores of the agent under every protocol, and its online arms."""
     plan = stage.plan
-    offline: dict[str, float] = {}
-    agents = {}
-    for split in plan.splits:
-        agents[split.name] = agent = factories.agent(spec, seed)
-        agent.learn(stage.training[split.name])
-        scored = offline_metrics(agent, stage.requests[split.name], plan.candidates, plan.cutoffs)
-        for candidates, metrics in scored.items():
-            offline |= {f"offline/{split.name}-{candidates}/{name}": value for name, value in metrics.items()}
-        if split.name == TemporalSplit.name:
-            shown = slate_metrics(agent, stage.log, split.parts(stage.log)[1], seed=seed)
-            offline |= {f"offline/{split.name}-slate/{name}": value for name, value in shown.items()}
-    deployed = factories.rules(agents[TemporalSplit.name])
+    (deployed,) = TemporalSplit(plan.test_days).folds(stage.log)
+    trained: dict[str, Agent] = {}
+
+    def copy_of(fold: Fold) -> Agent:
+        """Folds that learn from the same rows share one training."""
+        key = _digest(fold)
+        if key not in trained:
+            trained[key] = _learned(spec, seed, stage.log, fold, factories)
+        return trained[key]
+
+    own: dict[str, float] = {}
+    others: dict[str, float] = {}
+    for protocols, tested in stage.tested:
+        found = [_metrics_of(copy_of(one.fold), one, protocols, plan.cutoffs, factories) for one in tested]
+        for protocol in protocols:
+            means = mean_of_folds([metrics[protocol] for metrics in found])
+            columns = {f"{protocol.prefix}/{name}": value for name, value in means.items()}
+            (own if all(_digest(one.fold) == _digest(deployed) for one in tested) else others).update(columns)
+
+    policies: dict[str, Agent] = {"frozen": copy_of(deployed)}
+    if others:
+        policies["refit"] = factories.agent(spec, seed)
+        policies["refit"].learn(stage.log)
     arms = []
-    for retraining in [None, Retraining(plan.retrain_every)] if plan.retrain_every else [None]:
-        arm = _arm(stage, stage.platform.fork(deployed, retraining), factories)
-        arm["scores"] |= offline
+    for deployment, agent in policies.items():
+        ruled = factories.rules(agent)
+        arm = _arm(stage, deployment, ruled, None, factories)
+        arm["scores"] |= own | (others if deployment == "refit" else {})
+        arm["scores"][EXPECTED] = expected_clicks(stage.platform, ruled)
         arms.append(arm)
-    return {"family": factories.family(spec), "arms": arms}
+    if plan.retrain_every:
+        start = factories.rules(policies.get("refit", policies["frozen"]))
+        arm = _arm(stage, "retrained", start, Retraining(plan.retrain_every), factories)
+        arm["scores"] |= own | others
+        arms.append(arm)
+    return {"family": factories.family(spec), "target": factories.target(spec), "arms": arms}
+
+
+def _digest(fold: Fold) -> str:
+    return hashlib.sha256(np.packbits(fold.train).tobytes()).hexdigest()
+
+
+def _metrics_of(
+    agent: Agent, tested: FoldRequests, protocols: Sequence[Protocol], cutoffs: tuple[int, ...], factories: Factories
+) -> dict[Protocol, Metrics]:
+    return protocol_metrics(agent, factories.rules(agent), tested, protocols, cutoffs)
 
 
 def _reference_arm(name: str, stage: _Stage, factories: Factories) -> dict[str, Any]:
     twin = stage.platform.fork(stage.platform.service.policy)
     twin.service.policy = factories.rules(make_reference(name, stage.world, twin.service.sessions))
-    return {"family": ORACLE, "arms": [_arm(stage, twin, factories)]}
+    return {"family": ORACLE, "target": NO_TARGET, "arms": [_served(stage, "frozen", twin, factories)]}
 
 
-def _arm(stage: _Stage, twin: Platform, factories: Factories) -> dict[str, Any]:
-    """Serve the days after the log and measure them."""
+def _arm(
+    stage: _Stage, deployment: str, ruled: Policy, retraining: Retraining | None, factories: Factories
+) -> dict[str, Any]:
+    """Serve the days after the log, and once more under other luck where the plan says so."""
+    arm = _served(stage, deployment, stage.platform.fork(ruled, retraining), factories)
+    if stage.plan.replicate and retraining is None:
+        _, again = follow(stage.platform.fork(ruled, luck=REPLICATE), None, stage.plan.online_days)
+        arm["scores"] |= {f"{REPLICATE}/{name}": value for name, value in again.items()}
+    return arm
 
+
+def _served(stage: _Stage, deployment: str, twin: Platform, factories: Factories) -> dict[str, Any]:
     def oracle(sessions: Sessions) -> Policy:
         return factories.rules(Oracle(stage.world).watch(sessions))
 
     _, online = follow(twin, oracle, stage.plan.online_days, stage.plan.probe_share)
     return {
-        "deployment": "frozen" if twin.retraining is None else "retrained",
+        "deployment": deployment,
         "num_retrainings": twin.service.num_retrainings,
         "scores": {f"online/{name}": value for name, value in online.items()},
         "daily": twin.service.daily,
     }
 
 
-def _collect(units: list[Unit], folder: Path, logging_policy: str) -> "tuple[pd.DataFrame, pd.DataFrame]":
+def _as_it_is(policy: Policy) -> Policy:
+    return policy
+
+
+def _unrestricted(observation: Observation, num_slots: int) -> Observation:
+    return observation
+
+
+def _collect(units: list[Unit], folder: Path) -> "tuple[pd.DataFrame, pd.DataFrame]":
     import pandas as pd
 
     scores, daily = [], []
@@ -257,9 +374,10 @@ def _collect(units: list[Unit], folder: Path, logging_policy: str) -> "tuple[pd.
         for arm in result["arms"]:
             keys = {
                 "world": unit.world,
-                "logging_policy": logging_policy,
+                "logging_policy": unit.logging_policy,
                 "agent": unit.agent,
                 "family": result["family"],
+                "target": result["target"],
                 "seed": unit.seed,
             }
             keys |= {"deployment": arm["deployment"], "num_retrainings": arm["num_retrainings"]}

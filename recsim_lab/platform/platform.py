@@ -120,8 +120,17 @@ class Platform:
         """The public features of users and items."""
         return self.world.features
 
-    def fork(self, policy: Policy, retraining: Retraining | None = None, probe: Probe | None = None) -> "Platform":
-        """The same users at this moment, with the same luck ahead, served by another policy from now on."""
+    def fork(
+        self,
+        policy: Policy,
+        retraining: Retraining | None = None,
+        probe: Probe | None = None,
+        luck: str | None = None,
+    ) -> "Platform":
+        """The same users at this moment, with the same luck ahead, served by another policy from now on.
+
+        With `luck`, a name, all that is yet to be drawn is drawn anew: another replicate of what is ahead.
+        """
         twin = copy.copy(self)
         twin.retraining, twin.probe, twin.folder = retraining, probe, None
         twin.service = replace(
@@ -135,6 +144,9 @@ class Platform:
             log=list(self.service.log),
             daily=[],
         )
+        if luck is not None:
+            sessions = twin.service.sessions
+            sessions.state["seed"] = sessions.draws(np.arange(len(sessions))).fork(luck).seed
         return twin
 
     def log(self) -> InteractionLog:

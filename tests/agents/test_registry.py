@@ -17,7 +17,7 @@ from agents.exploration import (
 )
 from agents.item_neighbours import ItemKNN
 from agents.matrix_factorization import MatrixFactorization
-from agents.registry import _AGENTS, _WRAPPED_BY, agent_names, family_of, make_agent
+from agents.registry import _AGENTS, _WRAPPED_BY, agent_names, family_of, make_agent, target_of
 
 
 def test_specs_become_agents():
@@ -90,6 +90,22 @@ def test_families():
     assert {family_of(name) for name in agent_names()} == set(agent_names()) - {"recent-popularity"}
     assert family_of("recent-popularity:window_days=2,epsilon=.3") == "popularity"
     assert family_of("mf:ensemble=3,boltzmann=.1") == "mf"
+
+
+@pytest.mark.parametrize(
+    ("spec", "target"),
+    [
+        ("random", "none"),
+        ("popularity", "catalogue"),
+        ("popularity:by=rate", "impressions"),
+        ("ease:epsilon=0.1", "catalogue"),
+        ("mf", "catalogue"),
+        ("mf:target=impressions,epsilon=0.1", "impressions"),
+        ("linucb", "impressions"),
+    ],
+)
+def test_targets(spec, target):
+    assert target_of(spec) == target
 
 
 @pytest.mark.parametrize(

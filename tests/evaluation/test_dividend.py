@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from agents.business_rules import RepeatRules
-from agents.registry import family_of, make_agent
+from agents.registry import family_of, make_agent, target_of
 from recsim_lab.evaluation import dividend
 from recsim_lab.evaluation.dividend import Explorer, LoopPlan, exposure, published_dividend, run_loops, served_by
 from recsim_lab.evaluation.study import Factories
@@ -35,7 +35,7 @@ def _restricted(observation: Observation, num_slots: int) -> Observation:
     return RepeatRules(make_agent("random")).apply(observation, num_slots)
 
 
-FACTORIES = Factories(_tiny_world, make_agent, family_of, _with_rules, _restricted)
+FACTORIES = Factories(_tiny_world, make_agent, family_of, target_of, _with_rules, _restricted)
 PLAN = LoopPlan(
     worlds=("everyday",),
     seeds=(0, 1),

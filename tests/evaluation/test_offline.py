@@ -9,10 +9,30 @@ from agents.baselines import Random
 from agents.business_rules import RepeatRules
 from agents.exploration import EpsilonGreedy
 from agents.registry import make_agent
-from recsim_lab.evaluation.offline import Candidates, Requests, offline_metrics, offline_scores, rebuild_requests
+from recsim_lab.evaluation.offline import (
+    FoldRequests,
+    Restrict,
+    mean_of_folds,
+    offline_scores,
+    protocol_metrics,
+    requests_of_fold,
+    retrieved_by,
+)
 from recsim_lab.evaluation.oracle import FixedScores
+from recsim_lab.evaluation.protocols import (
+    Click,
+    Fold,
+    FromRetriever,
+    Full,
+    LoggedSlate,
+    Protocol,
+    RandomisedOnly,
+    Sampled,
+    TemporalSplit,
+    TrueChoice,
+)
 from recsim_lab.interaction_log import InteractionLog
-from recsim_lab.policy import Observation
+from recsim_lab.policy import Observation, Policy
 from recsim_lab.testing import planted_log
 
 A = np.ndarray
@@ -25,6 +45,21 @@ def _no_rules(observation: Observation, num_slots: int) -> Observation:
 
 def _not_twice_in_a_session(observation: Observation, num_slots: int) -> Observation:
     return observation.block(observation.shown)
+
+
+SPLIT = TemporalSplit(1)
+
+
+def _tested(
+    log: InteractionLog, test: A, restrict: Restrict = _no_rules, max_requests: int = 10**6, seed: int = 0
+) -> FoldRequests:
+    return requests_of_fold(log, SPLIT, Fold(~test, test), restrict, max_requests=max_requests, seed=seed)
+
+
+def _means(
+    policy: Policy, tested: FoldRequests, protocol: Protocol = Protocol(SPLIT), cutoffs: tuple[int, ...] = (5, 10)
+) -> dict[str, float]:
+    return mean_of_folds([protocol_metrics(policy, policy, tested, (protocol,), cutoffs)[protocol]])
 
 
 @pytest.fixture(scope="module")
@@ -74,103 +109,112 @@ def _literal(log: InteractionLog, test: A, table: A, once: bool, cutoff: int) ->
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
-@pytest.mark.parametrize("once", [False, True], ids=["no-rules", "not-twice"])
+@pytest.mark.parametrize("rules", [False, True], ids=["no-rules", "not-twice"])
 @pytest.mark.parametrize("cutoff", [1, 5])
 def test_full_candidates_equal_the_literal_twin(
-    log: InteractionLog, policy: FixedScores, once: bool, cutoff: int
+    log: InteractionLog, policy: FixedScores, rules: bool, cutoff: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("recsim_lab.evaluation.offline.BATCH", 7)
     test = log.day >= 1
-    requests = rebuild_requests(log, test, _not_twice_in_a_session if once else _no_rules, max_requests=10**6)
-    (metrics,) = offline_metrics(policy, requests, (Candidates(),), (cutoff,), batch=7).values()
-    expected = _literal(log, test, policy.table, once, cutoff)
+    tested = _tested(log, test, _not_twice_in_a_session)
+    metrics = _means(policy, tested, Protocol(SPLIT, rules=rules), (cutoff,))
+    expected = _literal(log, test, policy.table, rules, cutoff)
     for name, value in expected.items():
         assert metrics[name] == pytest.approx(value, rel=1e-9), name
 
 
 def test_requests_are_the_test_slates_with_a_click(log: InteractionLog) -> None:
     test = log.day == 2
-    requests = rebuild_requests(log, test, _no_rules, max_requests=10**6)
+    tested = _tested(log, test)
     rows = np.flatnonzero(test & log.clicks.any(axis=1))
-    assert len(requests) == len(rows) > 30
-    np.testing.assert_array_equal(requests.observation.tick, log.tick[rows])
-    np.testing.assert_array_equal(requests.observation.user, log.user[rows])
-    np.testing.assert_array_equal(requests.relevant.sum(axis=1), log.clicks[rows].sum(axis=1))
-    assert np.take_along_axis(requests.relevant, log.slate[rows].astype(np.int64), axis=1)[log.clicks[rows]].all()
+    assert len(tested) == len(rows) > 30
+    np.testing.assert_array_equal(tested.rows, rows)
+    np.testing.assert_array_equal(tested.observation.tick, log.tick[rows])
+    gains = tested.gains(Click())
+    np.testing.assert_array_equal(gains.sum(axis=1), log.clicks[rows].sum(axis=1))
+    assert np.take_along_axis(gains, log.slate[rows].astype(np.int64), axis=1)[log.clicks[rows]].all()
     # A user's past is taken from the whole log, the part that is learned from included.
-    assert (requests.observation.clicked_tick.max(axis=1) < requests.observation.tick).all()
-    assert (requests.observation.clicked[:, -1] >= 0).any()
+    assert (tested.observation.clicked_tick.max(axis=1) < tested.observation.tick).all()
+    assert (tested.observation.clicked[:, -1] >= 0).any()
+    np.testing.assert_array_equal(
+        tested.popularity, np.bincount(log.slate[log.clicks & ~test[:, None]], minlength=NUM_ITEMS)
+    )
 
 
 def test_too_many_requests_are_thinned_out(log: InteractionLog) -> None:
     test = np.ones(len(log), bool)
-    every = rebuild_requests(log, test, _no_rules, max_requests=10**6)
-    some = rebuild_requests(log, test, _no_rules, max_requests=20)
+    every, some, again = (_tested(log, test, max_requests=num) for num in (10**6, 20, 20))
     assert len(some) == 20 < len(every)
-    pairs = {(int(u), int(t)) for u, t in zip(every.observation.user, every.observation.tick, strict=True)}
-    assert {(int(u), int(t)) for u, t in zip(some.observation.user, some.observation.tick, strict=True)} <= pairs
-    again = rebuild_requests(log, test, _no_rules, max_requests=20)
-    np.testing.assert_array_equal(some.observation.tick, again.observation.tick)
-    np.testing.assert_array_equal(some.sampling_order, again.sampling_order)
-
-
-def _requests(num_requests: int = 4000) -> Requests:
-    log = planted_log(num_users=100, num_items=NUM_ITEMS, num_days=30)
-    return rebuild_requests(log, np.ones(len(log), bool), _not_twice_in_a_session, num_requests, seed=1)
-
-
-def test_sampled_candidates_are_as_many_as_asked_for_and_hold_the_relevant() -> None:
-    requests = _requests()
-    chosen = requests.candidates(Candidates(4))
-    assert chosen[requests.relevant].all()
-    others = chosen & ~requests.relevant
-    assert (others.sum(axis=1) == 4).all()
-    assert not (others & ~requests.eligible).any()
-    # More than there are: all of them.
-    np.testing.assert_array_equal(requests.candidates(Candidates(1000)), requests.candidates(Candidates()))
-    np.testing.assert_array_equal(requests.candidates(Candidates()), requests.eligible | requests.relevant)
-
-
-def test_sampled_candidates_are_uniform() -> None:
-    requests = _requests()
-    others = requests.candidates(Candidates(4)) & ~requests.relevant
-    possible = requests.eligible & ~requests.relevant
-    chance = np.where(possible, 4 / possible.sum(axis=1, keepdims=True), 0)
-    deviation = (others - chance).sum(axis=0) / np.sqrt((chance * (1 - chance)).sum(axis=0))
-    # 25 items, each beyond 5 standard deviations with chance 6e-7.
-    assert np.abs(deviation).max() < 5
-    assert 0.5 < deviation.std() < 1.6
-
-
-def test_candidates_of_all_policies_are_the_same(log: InteractionLog) -> None:
-    requests = rebuild_requests(log, np.ones(len(log), bool), _no_rules)
-    kind = Candidates(5)
-    np.testing.assert_array_equal(requests.candidates(kind), requests.candidates(kind))
-
-
-def test_no_requests_no_metrics(log: InteractionLog, policy: FixedScores) -> None:
-    requests = rebuild_requests(log, np.zeros(len(log), bool), _no_rules)
-    assert len(requests) == 0
-    assert offline_metrics(policy, requests, (Candidates(), Candidates(5))) == {"full": {}, "sampled5": {}}
-
-
-def test_a_policy_without_scores_is_indifferent(log: InteractionLog) -> None:
-    requests = rebuild_requests(log, np.ones(len(log), bool), _no_rules)
-    assert (offline_scores(Random(), requests.observation) == 0).all()
-    (metrics,) = offline_metrics(Random(), requests, (Candidates(),)).values()
-    assert metrics["auc"] == pytest.approx(0.5)
+    assert set(some.rows.tolist()) <= set(every.rows.tolist())
+    np.testing.assert_array_equal(some.rows, again.rows)
+    np.testing.assert_array_equal(some.uniform, again.uniform)
 
 
 def test_exploration_and_rules_leave_the_order_of_the_agent_inside(log: InteractionLog) -> None:
     plain = make_agent("ease")
     plain.learn(log)
-    requests = rebuild_requests(log, log.day == 3, _no_rules)
-    expected = offline_metrics(plain, requests, (Candidates(),))
-    assert expected["full"]["auc"] > 0.6  # far from indifferent
+    tested = _tested(log, log.day == 3)
+    expected = _means(plain, tested)
+    assert expected["auc"] > 0.6  # far from indifferent
     for wrapped in (EpsilonGreedy(plain, 0.3), RepeatRules(EpsilonGreedy(plain, 0.3))):
-        assert offline_metrics(wrapped, requests, (Candidates(),)) == expected
+        assert _means(wrapped, tested) == expected
 
 
-def test_wrong_candidates_are_named() -> None:
-    with pytest.raises(ValueError, match="num_sampled must be at least 1 or None, got 0"):
-        Candidates(0)
-    assert Candidates().name == "full" and Candidates(7).name == "sampled7"
+def test_no_requests_no_metrics(log: InteractionLog, policy: FixedScores) -> None:
+    tested = _tested(log, np.zeros(len(log), bool))
+    assert len(tested) == 0
+    protocols = (Protocol(SPLIT), Protocol(SPLIT, Sampled(5)), Protocol(SPLIT, LoggedSlate()))
+    found = protocol_metrics(policy, policy, tested, protocols)
+    assert all(mean_of_folds([metrics]) == {} for metrics in found.values())
+
+
+def test_a_policy_without_scores_is_indifferent(log: InteractionLog) -> None:
+    tested = _tested(log, np.ones(len(log), bool))
+    assert (offline_scores(Random(), tested.observation) == 0).all()
+    assert _means(Random(), tested)["auc"] == pytest.approx(0.5)
+
+
+def test_folds_count_by_their_requests(log: InteractionLog, policy: FixedScores) -> None:
+    protocol, whole = Protocol(SPLIT), log.day >= 1
+    folds = [
+        protocol_metrics(policy, policy, _tested(log, log.day == day), (protocol,))[protocol] for day in (0, 1, 2, 3)
+    ]
+    together = _means(policy, _tested(log, whole), protocol, (5, 10, 20))
+    assert mean_of_folds(folds[1:]) == pytest.approx(together)
+    assert mean_of_folds([{}, *folds[1:]]) == pytest.approx(together)
+
+
+def test_the_retrievers_candidates_are_what_it_would_show(log: InteractionLog, policy: FixedScores) -> None:
+    test = log.day >= 2
+    retriever = make_agent("popularity")
+    retriever.learn(log.take(~test))
+    protocol = Protocol(SPLIT, FromRetriever(6))
+    assert retrieved_by([protocol, Protocol(SPLIT)]) == 6
+    tested = requests_of_fold(
+        log, SPLIT, Fold(~test, test), _not_twice_in_a_session, retriever=retriever, num_retrieved=6
+    )
+    clicks = np.bincount(log.slate[log.clicks & ~test[:, None]], minlength=NUM_ITEMS)
+    for row, found in enumerate(tested.retrieved):
+        may = np.flatnonzero(tested.ruled.eligible()[row])
+        assert set(found) == set(sorted(may, key=lambda item: (-clicks[item], item))[:6])
+    # Fewer others than all items: no metric gets worse.
+    assert _means(policy, tested, protocol)["recall@5"] >= _means(policy, tested)["recall@5"]
+
+
+def test_only_slots_that_were_filled_by_chance_count(log: InteractionLog) -> None:
+    planted = log.take(slice(0, 60))
+    source = (np.arange(60 * planted.num_slots).reshape(60, -1) % 2).astype(np.int16)
+    mixed = InteractionLog(**{**vars(planted), "source": source, "sources": ("mf", "bandit/random")})
+    split = RandomisedOnly(1)
+    by_chance = mixed.clicks & (source == 1)
+    (fold,) = split.folds(mixed)
+    late = mixed.day == mixed.day.max()
+    np.testing.assert_array_equal(fold.test, late & by_chance.any(axis=1))
+    np.testing.assert_array_equal(fold.train, ~late)
+    tested = requests_of_fold(mixed, split, Fold(~late, np.ones(60, bool)), _no_rules)
+    assert tested.gains(Click()).sum() == by_chance.sum() > 0
+
+
+def test_the_truth_must_be_at_hand(log: InteractionLog, policy: FixedScores) -> None:
+    with pytest.raises(ValueError, match="need the moments of the log"):
+        protocol_metrics(policy, policy, _tested(log, log.day == 2), (Protocol(SPLIT, Full(), TrueChoice()),))

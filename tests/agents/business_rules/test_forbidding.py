@@ -9,7 +9,8 @@ import pytest
 from agents.baselines import Popularity, Random
 from agents.business_rules import BlockList, ClickRate, MinimumQuality, RepeatRules
 from agents.registry import make_agent
-from recsim_lab.evaluation.offline import rebuild_requests
+from recsim_lab.evaluation.offline import requests_of_fold
+from recsim_lab.evaluation.protocols import Fold, TemporalSplit
 from recsim_lab.interaction_log import SLOT_COLUMNS
 from recsim_lab.streams import draws_of
 from recsim_lab.testing import check_agent, check_policy, check_propensities
@@ -150,10 +151,13 @@ def test_the_same_rule_binds_offline(log):
     agent = make_agent("popularity")
     agent.learn(log)
     rules = BlockList(agent, [0, 2, 4, 5])
-    requests = rebuild_requests(log, np.ones(len(log), bool), rules.apply, 50)
-    assert not requests.eligible[:, [0, 2, 4, 5]].any() and requests.eligible[:, 1].all()
-    online = rules.recommend(requests.observation, 5, draws_of(0, requests.observation.user))
-    offline = agent.recommend(requests.observation, 5, draws_of(0, requests.observation.user))
+    every = np.ones(len(log), bool)
+    requests = requests_of_fold(log, TemporalSplit(1), Fold(~every, every), rules.apply, max_requests=50)
+    assert not requests.eligible[True][:, [0, 2, 4, 5]].any() and requests.eligible[True][:, 1].all()
+    assert requests.eligible[False].all()
+    draws = draws_of(0, requests.ruled.user)
+    online = rules.recommend(requests.observation, 5, draws)
+    offline = agent.recommend(requests.ruled, 5, draws)
     assert np.array_equal(online.items, offline.items)
 
 

@@ -21,7 +21,8 @@ from agents.business_rules import (
 from agents.business_rules.re_ranking import relevance
 from agents.exploration import EpsilonGreedy
 from agents.registry import make_agent
-from recsim_lab.evaluation.offline import Candidates, offline_metrics, rebuild_requests
+from recsim_lab.evaluation.offline import mean_of_folds, protocol_metrics, requests_of_fold
+from recsim_lab.evaluation.protocols import Fold, Protocol, TemporalSplit
 from recsim_lab.policy import TICKS_PER_DAY
 from recsim_lab.probabilities import certain
 from recsim_lab.streams import draws_of
@@ -200,10 +201,13 @@ def test_offline_metrics_see_the_rule(new_log):
     agent = make_agent("popularity")
     agent.learn(new_log)
     log = replace(new_log, features=with_fields(new_log.features, genre=np.arange(40) % 2))
-    requests = rebuild_requests(log, np.ones(len(log), bool), RepeatRules(Random(), 0).apply, 300)
+    every, protocol = np.ones(len(log), bool), Protocol(TemporalSplit(1))
+    requests = requests_of_fold(
+        log, protocol.split, Fold(~every, every), RepeatRules(Random(), 0).apply, max_requests=300
+    )
     plain, calibrated = (
-        offline_metrics(policy, requests, (Candidates(),), (5,))["full"]["ndcg@5"]
-        for policy in (agent, Calibrated(agent, 0.9))
+        mean_of_folds([protocol_metrics(agent, ruled, requests, (protocol,), (5,))[protocol]])["ndcg@5"]
+        for ruled in (agent, Calibrated(agent, 0.9))
     )
     assert calibrated > 1.2 * plain
 

@@ -12,8 +12,8 @@ from agents.exploration import EpsilonGreedy
 from agents.item_neighbours import ItemKNN
 from agents.registry import make_agent
 from agents.two_stage import FILL, ByEmbeddings, ByScores, Fresh, Neighbours, Popular, Retrieved, Retriever, TwoStage
-from recsim_lab.evaluation.offline import Candidates as Compared
-from recsim_lab.evaluation.offline import offline_metrics, rebuild_requests
+from recsim_lab.evaluation.offline import mean_of_folds, protocol_metrics, requests_of_fold
+from recsim_lab.evaluation.protocols import Protocol, Sampled, TemporalSplit
 from recsim_lab.policy import TICKS_PER_DAY, Scorer
 from recsim_lab.streams import draws_of
 from recsim_lab.testing import check_agent, check_policy, check_propensities
@@ -184,9 +184,13 @@ def test_scores_put_candidates_above_all_others(log):
 def test_offline_protocols_rank_the_whole_catalogue(log):
     policy = several()
     policy.learn(log)
-    requests = rebuild_requests(log, log.day >= 4, lambda observation, _: observation, 200)
-    metrics = offline_metrics(policy, requests, (Compared(), Compared(10)))
-    assert metrics["full"]["hr@5"] > 0.2 and np.isfinite(list(metrics["sampled10"].values())).all()
+    split = TemporalSplit(2)
+    (fold,) = split.folds(log)
+    requests = requests_of_fold(log, split, fold, lambda observation, _: observation, max_requests=200)
+    full, sampled = (Protocol(split), Protocol(split, Sampled(10)))
+    found = protocol_metrics(policy, policy, requests, (full, sampled))
+    assert mean_of_folds([found[full]])["hr@5"] > 0.2
+    assert np.isfinite(list(mean_of_folds([found[sampled]]).values())).all()
 
 
 def test_stages_are_timed(log):

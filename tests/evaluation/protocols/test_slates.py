@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsim_lab.evaluation.slates import calibration_error, log_loss, slate_metrics
+from recsim_lab.evaluation.protocols.slates import calibration_error, log_loss, slate_metrics
 from recsim_lab.policy import Scorer, gather
 from recsim_lab.testing import planted_log
 

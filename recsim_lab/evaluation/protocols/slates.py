@@ -19,16 +19,21 @@ def slate_metrics(
     max_slates: int = 5000,
     seed: int = 0,
     batch: int = 512,
+    gains: Float[A, "rows slots"] | None = None,
 ) -> dict[str, float]:
     """Metrics over the slates marked in `test`, or a random `max_slates` of them.
 
+    `gains` says how relevant each slot of the log turned out (None: clicked or not); a slate with a NaN is left out.
+
     `auc` and `ndcg@k` order the items within each slate that has a click; `auc_pooled` orders all impressions at
-    once. `log_loss` and `calibration_error` take the logistic function of a score as the probability of a click, as
-    models do that were trained by cross-entropy: they say what scores are worth as probabilities, not how they order.
+    once. `log_loss`, `rmse` and `calibration_error` take the logistic function of a score as the probability of being
+    relevant, as models do that were trained by cross-entropy: they say what scores are worth as probabilities, not how
+    they order.
     Empty for a policy without scores.
     """
     rng = np.random.default_rng(seed)
-    rows = np.flatnonzero(test)
+    gains = log.clicks.astype(np.float32) if gains is None else gains
+    rows = np.flatnonzero(test & ~np.isnan(gains).any(axis=1))
     if len(rows) > max_slates:
         rows = np.sort(rng.choice(rows, max_slates, replace=False))
     if policy.ranker is None or not len(rows):
@@ -39,13 +44,14 @@ def slate_metrics(
             for part in np.split(rows, range(batch, len(rows), batch))
         ]
     )
-    clicks = log.clicks[rows]
-    metrics = mean_metrics(ranking_metrics(scores, clicks, cutoffs))
+    clicks = gains[rows] > 0
+    metrics = mean_metrics(ranking_metrics(scores, gains[rows], cutoffs))
     pooled = ranking_metrics(scores.reshape(1, -1), clicks.reshape(1, -1), (1,))
     chance = expit(scores.astype(np.float64))
     return {name: metrics[name] for name in ("auc", *(f"ndcg@{cutoff}" for cutoff in cutoffs))} | {
         "auc_pooled": float(pooled["auc"][0]),
         "log_loss": log_loss(chance, clicks),
+        "rmse": float(np.sqrt(np.mean((chance - clicks) ** 2))),
         "calibration_error": calibration_error(chance, clicks),
     }
 
