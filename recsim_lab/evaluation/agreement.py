@@ -33,6 +33,7 @@ KEYS = ("world", "logging_policy", "deployment", "num_retrainings")
 
 COLUMNS = (
     *KEYS,
+    "agents",
     *("protocol", "offline_metric", "online_metric"),
     *(f"{statistic}{end}" for statistic in STATISTICS for end in ("", "_low", "_high")),
     *("ceiling", "num_agents", "num_seeds"),
@@ -42,6 +43,13 @@ LOWER_IS_BETTER_OFFLINE = frozenset({"rmse", "mse", "mae", "log_loss", "calibrat
 LOWER_IS_BETTER_ONLINE = frozenset({"regret", "churn", "leave_rate", "return_days"})
 """Metrics negated before they are compared, so that a positive correlation always means agreement. A cut-off
 (`@10`) does not matter."""
+
+REPLICATE = "replicate"
+"""Where the online metrics of the second luck stand."""
+
+AGENT_SETS = ("all", "without random", "catalogue", "impressions", "between")
+"""Which agents are compared: all, all but those of the family `random`, those of either training target (clicked
+against sampled items, clicked against shown ones), and pairs of one of each."""
 
 ORACLE = "oracle"
 """Agent or family that is left out: it knows the truth, and would make every offline number look good."""
@@ -62,34 +70,36 @@ MULTIPLE_COMPARISONS_NOTE = (
 )
 
 
-def agreement_table(scores: pd.DataFrame, num_bootstrap: int = 1000, seed: int = 0) -> pd.DataFrame:
+def agreement_table(
+    scores: pd.DataFrame, num_bootstrap: int = 1000, seed: int = 0, agents: str = "all"
+) -> pd.DataFrame:
     """One row per `KEYS`, protocol, offline metric and online metric, with the columns `COLUMNS`.
 
-    `scores` has one row per `KEYS`, agent and seed, the agent's `family`, and columns
-    `offline/<protocol>/<metric>` and `online/<metric>`. Missing and infinite values leave the agent out of that
-    comparison; a column without any value under some keys has no row there.
+    `scores` has one row per `KEYS`, agent and seed, the agent's `family` (and its training `target`, where `agents` of
+    `AGENT_SETS` asks for it), and columns `offline/<protocol>/<metric>` and `online/<metric>`. Missing and infinite
+    values leave the agent out of that comparison; a column without any value under some keys has no row there.
 
     - `pairwise_accuracy`: share of pairs of agents that both metrics order alike, a tie in either counting half.
     - `top1_regret`: online loss from deploying the offline winner, relative to the best agent's absolute
       value; the mean over winners that tie; NaN where the best value is 0.
     - `_low`, `_high`: 95% interval; NaN with fewer than `MIN_FAMILIES` families, or where most resamples are
       undefined. It is not corrected for the number of rows: see `MULTIPLE_COMPARISONS_NOTE`.
-    - `ceiling`: Spearman correlation of one seed's online values with the mean of the other seeds', averaged
-      over seeds, for the agents of the row that have every seed: what a number would reach that knows how good
-      an agent is in general, but nothing of a seed's luck. An offline number judges the very model that the
-      seed deploys, so it may pass the ceiling. NaN with one seed.
+    - `ceiling`: Spearman correlation of the online metric with the same metric of a second replicate
+      (`replicate/<metric>`: the same users and models under other luck), for the agents of the row, averaged over
+      seeds: what a number would reach that knows all but luck. NaN without replicates.
     - `num_agents`: agents with both numbers in some seed; `num_seeds`: seeds with at least `MIN_AGENTS` such
       agents.
 
-    All five statistics are NaN in a seed where a metric is constant or fewer than `MIN_AGENTS` agents have both
-    numbers; the average is over the other seeds. The resamples depend on `seed` and on the numbers of families
-    and seeds alone, so rows of the same study are compared on the same resamples.
+    Between training targets only `kendall` and `pairwise_accuracy` are defined. All five statistics are NaN in a
+    seed where a metric is constant or fewer than `MIN_AGENTS` agents have both numbers; the average is over the
+    other seeds. The resamples depend on `seed` and on the numbers of families and seeds alone, so rows of the same
+    study are compared on the same resamples.
 
     Raises ValueError for missing columns, an agent that stands twice under the same keys and seed, or one that
     belongs to two families.
     """
-    _check(scores, num_bootstrap)
-    competing = scores[(scores["agent"] != ORACLE) & (scores["family"] != ORACLE)]
+    _check(scores, num_bootstrap, agents)
+    competing = chosen_agents(scores, agents)
     tables = [
         _agreement_of_panel(_panel(group), num_bootstrap, seed).assign(**dict(zip(KEYS, key, strict=True)))
         for key, group in competing.groupby(list(KEYS), dropna=False)
@@ -97,7 +107,17 @@ def agreement_table(scores: pd.DataFrame, num_bootstrap: int = 1000, seed: int =
     tables = [table for table in tables if len(table)]
     if not tables:
         return pd.DataFrame(columns=list(COLUMNS))
-    return pd.concat(tables, ignore_index=True)[list(COLUMNS)]
+    return pd.concat(tables, ignore_index=True).assign(agents=agents)[list(COLUMNS)]
+
+
+def chosen_agents(scores: pd.DataFrame, agents: str) -> pd.DataFrame:
+    """The rows of one of the `AGENT_SETS`; the oracle is in none."""
+    competing = scores[(scores["agent"] != ORACLE) & (scores["family"] != ORACLE)]
+    if agents == "without random":
+        return competing[competing["family"] != "random"]
+    if agents == "between":
+        return competing[competing["target"].isin(("catalogue", "impressions"))].assign(_group=competing["target"])
+    return competing if agents == "all" else competing[competing["target"] == agents]
 
 
 @dataclass(frozen=True)
@@ -108,14 +128,19 @@ class _Panel:
     """From 0 to the number of families - 1."""
     offline: Float[A, "seeds agents offline"]
     online: Float[A, "seeds agents online"]
+    replicate: Float[A, "seeds agents online"]
     offline_names: tuple[str, ...]
     online_names: tuple[str, ...]
+    group: Int[A, " agents"] | None
 
 
-def _check(scores: pd.DataFrame, num_bootstrap: int) -> None:
+def _check(scores: pd.DataFrame, num_bootstrap: int, agents: str) -> None:
     if num_bootstrap < 1:
         raise ValueError(f"num_bootstrap must be at least 1, got {num_bootstrap}")
-    if missing := [name for name in (*KEYS, "agent", "family", "seed") if name not in scores]:
+    if agents not in AGENT_SETS:
+        raise ValueError(f"agents must be one of {', '.join(AGENT_SETS)}, got {agents!r}")
+    asked = (*KEYS, "agent", "family", "seed", *(("target",) if agents in AGENT_SETS[2:] else ()))
+    if missing := [name for name in asked if name not in scores]:
         raise ValueError(f"scores must have the columns {missing}, got {list(scores.columns)}")
     for kind, shape in (("offline", "offline/<protocol>/<metric>"), ("online", "online/<metric>")):
         names = _columns_of(scores, kind)
@@ -139,18 +164,26 @@ def _panel(group: pd.DataFrame) -> _Panel:
     cells = group.set_index(["seed", "agent"]).reindex(pd.MultiIndex.from_product([seeds, agents]))
     families = group.drop_duplicates("agent").set_index("agent")["family"].loc[agents]
 
-    def values(kind: str, lower_is_better: frozenset[str]) -> tuple[Float[A, "seeds agents metrics"], tuple[str, ...]]:
-        names = _columns_of(group, kind)
-        table = cells[names].to_numpy(dtype=np.float64, na_value=np.nan)
-        table = np.where(np.isfinite(table), table, np.nan)
+    def values(names: list[str], lower_is_better: frozenset[str]) -> Float[A, "seeds agents metrics"]:
+        table = cells.reindex(columns=names).to_numpy(dtype=np.float64, na_value=np.nan)
         sign = np.array([-1.0 if _metric(name) in lower_is_better else 1.0 for name in names])
-        kept = np.flatnonzero(np.isfinite(table).any(axis=0))
-        turned = (table * sign)[:, kept].reshape(len(seeds), len(agents), -1)
-        return turned, tuple(names[column] for column in kept)
+        return (np.where(np.isfinite(table), table, np.nan) * sign).reshape(len(seeds), len(agents), -1)
 
-    offline, offline_names = values("offline", LOWER_IS_BETTER_OFFLINE)
-    online, online_names = values("online", LOWER_IS_BETTER_ONLINE)
-    return _Panel(np.unique(families, return_inverse=True)[1], offline, online, offline_names, online_names)
+    def known(kind: str) -> list[str]:
+        names = _columns_of(group, kind)
+        return [name for name in names if np.isfinite(cells[name].to_numpy(dtype=np.float64, na_value=np.nan)).any()]
+
+    offline, online = known("offline"), known("online")
+    groups = group.drop_duplicates("agent").set_index("agent")["_group"].loc[agents] if "_group" in group else None
+    return _Panel(
+        np.unique(families, return_inverse=True)[1],
+        values(offline, LOWER_IS_BETTER_OFFLINE),
+        values(online, LOWER_IS_BETTER_ONLINE),
+        values([name.replace("online", REPLICATE, 1) for name in online], LOWER_IS_BETTER_ONLINE),
+        tuple(offline),
+        tuple(online),
+        None if groups is None else np.unique(groups, return_inverse=True)[1],
+    )
 
 
 def _metric(column: str) -> str:
@@ -165,7 +198,7 @@ def _agreement_of_panel(panel: _Panel, num_bootstrap: int, seed: int) -> pd.Data
     agent_counts = family_counts[:, panel.family]
     blocks = [
         _estimate_and_interval(
-            panel.offline[:, :, start : start + OFFLINE_BLOCK], panel.online, agent_counts, seed_counts
+            panel.offline[:, :, start : start + OFFLINE_BLOCK], panel.online, agent_counts, seed_counts, panel.group
         )
         for start in range(0, len(panel.offline_names), OFFLINE_BLOCK)
     ]
@@ -177,7 +210,7 @@ def _agreement_of_panel(panel: _Panel, num_bootstrap: int, seed: int) -> pd.Data
     agents = both.any(axis=0)
     families = np.stack([agents[panel.family == family].any(axis=0) for family in range(num_families)])
     answers[:, 1:, families.sum(axis=0) < MIN_FAMILIES] = np.nan
-    ceilings = _ceilings(panel.online, agents)
+    ceilings = _ceilings(panel.online, panel.replicate, agents)
     num_seeds = (both.sum(axis=1) >= MIN_AGENTS).sum(axis=0)
 
     offline_index, online_index = (x.ravel() for x in np.indices(agents.shape[1:]))
@@ -203,11 +236,12 @@ def _estimate_and_interval(
     online: Float[A, "seeds agents online"],
     agent_counts: Float[A, "resamples agents"],
     seed_counts: Float[A, "resamples seeds"],
+    group: Int[A, " agents"] | None,
 ) -> Float[A, "statistics estimate_low_high offline online"]:
     shape = (len(STATISTICS), len(agent_counts), offline.shape[2], online.shape[2])
     total, weight = np.zeros(shape), np.zeros(shape)
     for in_seed, (offline_values, online_values) in enumerate(zip(offline, online, strict=True)):
-        answer = agreement_in_seed(offline_values, online_values, agent_counts)
+        answer = agreement_in_seed(offline_values, online_values, agent_counts, group)
         count = seed_counts[None, :, in_seed, None, None]
         defined = ~np.isnan(answer)
         total += np.where(defined, answer, 0.0) * count
@@ -222,21 +256,23 @@ def _estimate_and_interval(
 
 
 def _ceilings(
-    online: Float[A, "seeds agents online"], agents: Bool[A, "agents offline online"]
+    online: Float[A, "seeds agents online"],
+    replicate: Float[A, "seeds agents online"],
+    agents: Bool[A, "agents offline online"],
 ) -> Float[A, "offline online"]:
     ceilings = np.full(agents.shape[1:], np.nan)
     for metric in range(online.shape[2]):
         for included, offline_columns in column_groups(agents[:, :, metric]):
-            complete = included & ~np.isnan(online[:, :, metric]).any(axis=0)
-            ceilings[offline_columns, metric] = _ceiling(online[:, complete, metric])
+            ceilings[offline_columns, metric] = _ceiling(online[:, included, metric], replicate[:, included, metric])
     return ceilings
 
 
-def _ceiling(online: Float[A, "seeds agents"]) -> float:
-    num_seeds, num_agents = online.shape
-    if num_seeds < 2 or num_agents < MIN_AGENTS:
-        return float("nan")
-    of_others = (online.sum(axis=0) - online) / (num_seeds - 1)
-    correlations = [spearman(one, others) for one, others in zip(online, of_others, strict=True)]
+def _ceiling(online: Float[A, "seeds agents"], replicate: Float[A, "seeds agents"]) -> float:
+    known = ~np.isnan(online) & ~np.isnan(replicate)
+    correlations = [
+        spearman(one[both], other[both])
+        for one, other, both in zip(online, replicate, known, strict=True)
+        if both.sum() >= MIN_AGENTS
+    ]
     defined = [value for value in correlations if not np.isnan(value)]
     return float(np.mean(defined)) if defined else float("nan")

@@ -18,6 +18,9 @@ A = np.ndarray
 
 STATISTICS = ("spearman", "kendall", "pearson", "pairwise_accuracy", "top1_regret")
 
+OF_PAIRS = ("kendall", "pairwise_accuracy")
+"""Those that are sums over pairs of agents and nothing else."""
+
 MIN_AGENTS = 3
 """Fewer distinct agents have no agreement worth a number."""
 
@@ -38,15 +41,23 @@ def agreement_in_seed(
     offline: Float[A, "agents offline"],
     online: Float[A, "agents online"],
     agent_counts: Float[A, "resamples agents"],
+    group: Int[A, " agents"] | None = None,
 ) -> Float[A, "statistics resamples offline online"]:
-    """Columns known for the same agents are handled together, so that nothing below meets a missing value."""
+    """Columns known for the same agents are handled together, so that nothing below meets a missing value.
+
+    With `group`, only pairs of agents of different groups count: Kendall's correlation and pairwise accuracy are
+    theirs, and the other statistics, which are not made of pairs alone, are NaN.
+    """
     answer = np.full((len(STATISTICS), len(agent_counts), offline.shape[1], online.shape[1]), np.nan)
     for with_offline, offline_columns in column_groups(~np.isnan(offline)):
         for with_online, online_columns in column_groups(~np.isnan(online)):
             agents = with_offline & with_online
             if agents.sum() >= MIN_AGENTS:
                 answer[:, :, offline_columns[:, None], online_columns] = _agreement(
-                    offline[agents][:, offline_columns], online[agents][:, online_columns], agent_counts[:, agents]
+                    offline[agents][:, offline_columns],
+                    online[agents][:, online_columns],
+                    agent_counts[:, agents],
+                    None if group is None else group[agents],
                 )
     return answer
 
@@ -61,10 +72,13 @@ def _agreement(
     offline: Float[A, "agents offline"],
     online: Float[A, "agents online"],
     counts: Float[A, "resamples agents"],
+    group: Int[A, " agents"] | None,
 ) -> Float[A, "statistics resamples offline online"]:
     """The statistics of every resample, which holds each agent `counts` times; undefined ones are NaN."""
     first, second = np.triu_indices(len(offline), k=1)
     pair_counts = counts[:, first] * counts[:, second]
+    if group is not None:
+        pair_counts = pair_counts * (group[first] != group[second])
     offline_gaps, online_gaps = offline[first] - offline[second], online[first] - online[second]
     offline_signs, online_signs = np.sign(offline_gaps), np.sign(online_gaps)
 
@@ -85,6 +99,8 @@ def _agreement(
             ]
         )
     answer[:3] = np.clip(answer[:3], -1.0, 1.0)
+    if group is not None:
+        answer[[name not in OF_PAIRS for name in STATISTICS]] = np.nan
     return np.where(defined, answer, np.nan)
 
 

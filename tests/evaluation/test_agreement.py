@@ -197,16 +197,49 @@ def test_undefined_cases_are_nan_and_never_an_exception():
     assert agreement_table(study({"offline/random/auc": np.full((2, 4), np.nan)}, rising)).empty
 
 
-def test_ceiling_compares_each_seed_with_the_mean_of_the_others():
-    online = np.array([[1.0, 2.0, 3.0, 4.0], [1.0, 3.0, 2.0, 4.0], [2.0, 1.0, 3.0, 5.0]])
-    expected = np.mean([stats.spearmanr(online[s], np.delete(online, s, axis=0).mean(axis=0))[0] for s in range(3)])
-    offline = np.random.default_rng(0).normal(size=(3, 4))
-    assert only_row(agreement_table(study(offline, online)))["ceiling"] == pytest.approx(expected)
+def test_ceiling_compares_two_replicates():
+    generator = np.random.default_rng(0)
+    offline, online, again = generator.normal(size=(3, 3, 5))
+    scores = study(offline, {ONLINE: online, "replicate/clicks_per_slate": again})
+    expected = np.mean([stats.spearmanr(online[s], again[s])[0] for s in range(3)])
+    assert only_row(agreement_table(scores))["ceiling"] == pytest.approx(expected)
     offline[:, 3] = np.nan  # the ceiling of a row is that of its own agents
-    expected = np.mean(
-        [stats.spearmanr(online[s, :3], np.delete(online, s, axis=0).mean(axis=0)[:3])[0] for s in range(3)]
-    )
-    assert only_row(agreement_table(study(offline, online)))["ceiling"] == pytest.approx(expected)
+    scores = study(offline, {ONLINE: online, "replicate/clicks_per_slate": again})
+    kept = [0, 1, 2, 4]
+    expected = np.mean([stats.spearmanr(online[s, kept], again[s, kept])[0] for s in range(3)])
+    assert only_row(agreement_table(scores))["ceiling"] == pytest.approx(expected)
+    assert np.isnan(only_row(agreement_table(study(offline, online)))["ceiling"])
+
+
+def test_sets_of_agents():
+    generator = np.random.default_rng(1)
+    offline, online = generator.normal(size=(2, 2, 8))
+    scores = study(offline, online)
+    numbers = scores["agent"].str[-2:].astype(int)
+    scores["target"] = np.where(numbers < 3, "catalogue", "impressions")
+    scores.loc[numbers == 7, ["family", "target"]] = "random", "none"
+    expected = {
+        "all": range(8), "without random": range(7), "catalogue": range(3), "impressions": range(3, 7)
+    }  # fmt: skip
+    for name, kept in expected.items():
+        row = only_row(agreement_table(scores, agents=name))
+        found = np.mean([stats.spearmanr(offline[s, list(kept)], online[s, list(kept)])[0] for s in range(2)])
+        assert row["agents"] == name and row["num_agents"] == len(kept)
+        assert row["spearman"] == pytest.approx(found)
+    between = only_row(agreement_table(scores, agents="between"))
+    signs = [
+        np.sign(offline[s, i] - offline[s, j]) * np.sign(online[s, i] - online[s, j])
+        for s in range(2)
+        for i in range(3)
+        for j in range(3, 7)
+    ]
+    assert between["kendall"] == pytest.approx(np.mean(signs))
+    assert between["pairwise_accuracy"] == pytest.approx(0.5 + 0.5 * np.mean(signs))
+    assert between[["spearman", "pearson", "top1_regret"]].isna().all()
+    with pytest.raises(ValueError, match=r"agents must be one of all, without random, .* got 'some'"):
+        agreement_table(scores, agents="some")
+    with pytest.raises(ValueError, match=r"columns \['target'\]"):
+        agreement_table(scores.drop(columns="target"), agents="between")
 
 
 @pytest.mark.parametrize("seed_noise", [0.0, 1.0])

@@ -1,0 +1,102 @@
+"""A lecture's advice on offline evaluation, put to the test: does the advised protocol agree better with the truth?"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from recsim_lab.evaluation.agreement import KEYS
+from recsim_lab.evaluation.contrasts import interval_of, resampled_spearman
+from recsim_lab.evaluation.protocols import (
+    Composite,
+    Full,
+    LeaveLastOut,
+    Like,
+    LongDwell,
+    Protocol,
+    RandomSplit,
+    Return,
+    Sampled,
+    TemporalSplit,
+)
+
+COLUMNS = (
+    *("world", "logging_policy", "advice", "advised", "instead_of", "online_metric"),
+    *("agreement_advised", "agreement_instead", "difference", "low", "high"),
+)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Use the column `advised` and not `instead_of`."""
+
+    words: str
+    advised: str
+    instead_of: str
+
+
+def usual_advice(test_days: int, num_sampled: int = 100, metric: str = "ndcg@10") -> tuple[Advice, ...]:
+    """Build business rules into offline evaluation; use simple targets; evaluate as production behaves."""
+    temporal, random, last = TemporalSplit(test_days), RandomSplit(), LeaveLastOut()
+
+    def column(protocol: Protocol) -> str:
+        return f"{protocol.prefix}/{metric}"
+
+    rules = [
+        Advice("apply the rules of production", column(Protocol(split)), column(Protocol(split, rules=False)))
+        for split in (temporal, last, random)
+    ]
+    targets = [
+        Advice("use a simple target", column(Protocol(temporal)), column(Protocol(temporal, target=target)))
+        for target in (Composite(), LongDwell(), Like(), Return())
+    ]
+    naive = [
+        Protocol(split, candidates, rules=False)
+        for split in (random, last)
+        for candidates in (Sampled(num_sampled), Full())
+    ]
+    production = [
+        Advice("evaluate as production behaves", column(Protocol(temporal)), column(protocol)) for protocol in naive
+    ]
+    return (*rules, *targets, *production)
+
+
+def advice_table(
+    scores: pd.DataFrame,
+    advices: tuple[Advice, ...],
+    online_metrics: tuple[str, ...] = ("clicks_per_slate", "satisfaction", "visits_per_user"),
+    deployment: str = "refit",
+    num_bootstrap: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """One row per world, logging policy, advice and online metric, with the columns `COLUMNS`.
+
+    `difference` is Spearman's correlation of the advised number with the online metric minus that of the other, over
+    the agents that have both, with the 95% interval of the difference. Advice whose columns are not there is left out.
+    """
+    rows = []
+    arms = scores[(scores["deployment"] == deployment) & (scores["family"] != "oracle")]
+    for key, group in arms.groupby(list(KEYS), dropna=False):
+        of_key = dict(zip(KEYS, key, strict=True))
+        for advice in advices:
+            for metric in online_metrics:
+                pair = (advice.advised, advice.instead_of)
+                if not all(name in group and group[name].notna().any() for name in (*pair, f"online/{metric}")):
+                    continue
+                found = resampled_spearman(group, pair, f"online/{metric}", num_bootstrap, seed)
+                interval = interval_of(found[:, 0] - found[:, 1])
+                rows.append(
+                    {
+                        "world": of_key["world"],
+                        "logging_policy": of_key["logging_policy"],
+                        "advice": advice.words,
+                        "advised": advice.advised.removeprefix("offline/"),
+                        "instead_of": advice.instead_of.removeprefix("offline/"),
+                        "online_metric": metric,
+                        "agreement_advised": found[0, 0],
+                        "agreement_instead": found[0, 1],
+                        "difference": interval.estimate,
+                        "low": interval.low,
+                        "high": interval.high,
+                    }
+                )
+    return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -1,0 +1,47 @@
+"""What a practitioner should do: an offline number is chosen on half of the worlds and followed on the other half.
+
+The number that looks best in a table has been chosen for it. Here it is judged where it was not chosen: for every way
+to halve the worlds, the number of least loss in one half is followed in the other.
+"""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+COLUMNS = (
+    *("logging_policy", "deployment", "online_metric", "number", "chosen_in", "num_halvings"),
+    *("loss_where_chosen", "loss_where_followed", "least_possible", "loss_of_median_number"),
+)
+
+
+def decisions_table(correlations: pd.DataFrame, online_metric: str = "clicks_per_slate") -> pd.DataFrame:
+    """For each logging policy and deployment, the numbers that were chosen in some half of the worlds, most often
+    chosen first, with the columns `COLUMNS`.
+
+    Losses are top-1 regrets: the share of the online metric that is lost by deploying the offline winner, averaged over
+    the worlds of a half and the halvings in which the number was chosen. `least_possible` is the loss of the best
+    number in the half where it is followed, had one known it; `loss_of_median_number` that of choosing blindly. Only
+    numbers that every world has take part. Empty with fewer than two worlds.
+    """
+    some = correlations[correlations["online_metric"] == online_metric]
+    rows = []
+    for (logging, deployment), group in some.groupby(["logging_policy", "deployment"]):
+        number = group["protocol"] + "/" + group["offline_metric"]
+        loss = group.assign(number=number).pivot_table("top1_regret", "number", "world", dropna=False)
+        loss = loss.dropna()
+        worlds = list(loss.columns)
+        if len(worlds) < 2 or loss.empty:
+            continue
+        chosen: dict[str, list[tuple[float, float, float, float]]] = {}
+        for half in combinations(worlds, len(worlds) // 2):
+            rest = [world for world in worlds if world not in half]
+            here, there = loss[list(half)].mean(axis=1), loss[rest].mean(axis=1)
+            # Of equal ones the first by name, so that no order of the table decides.
+            best = str(here.index[np.argmin(here.to_numpy())])
+            chosen.setdefault(best, []).append((here[best], there[best], there.min(), there.median()))
+        num_halvings = sum(map(len, chosen.values()))
+        for name, losses in sorted(chosen.items(), key=lambda pair: (-len(pair[1]), pair[0])):
+            means = np.mean(losses, axis=0)
+            rows.append((logging, deployment, online_metric, name, len(losses), num_halvings, *means))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
