@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from recsim_lab.evaluation.dividend import Explorer, LoopPlan, check_loops, run_loops
 from recsim_lab.reporting.blocks import MISSING
 from recsim_lab.reporting.exploration import DIVIDENDS, compared_arms, compared_dividends, write_exploration_report
-from recsim_lab.reporting.offline_online import interval_words
+from recsim_lab.reporting.words import interval_words
 from scenarios.command_line import console, counting, parse, plain_errors, run_folder, show_table
 from scenarios.factories import FACTORIES
 

@@ -1,49 +1,83 @@
-"""Which offline number, computed how, tells which model users will like best once it runs?
+"""Which offline number, computed how, tells which model users will like best once it runs, and why do they part?
 
-A world calibrated from real ratings (or any preset) serves random slates for some weeks; agents learn from the log,
-are scored offline under several protocols, and then each serves the same users with the same luck. The report says
-how well every offline number predicted every online one.
+Logs of several worlds are collected by several policies; agents learn from them, are scored offline under many
+protocols, and then each serves the same users with the same luck. The report says how well every offline number
+predicted every online one, what parts them, whether a lecture's advice on offline evaluation helps, and what following
+the best-looking number costs in worlds where it was not chosen.
 
-    python -m scenarios.offline_online              the bundled MovieLens sample, 3 seeds: about 2 minutes on 2 cores
-    python -m scenarios.offline_online standard     `everyday` and `movielens`, 20 agents, 10 seeds: some hours
+    python -m scenarios.offline_online              two small worlds, light agents, 2 seeds: {demo} on 2 cores
+    python -m scenarios.offline_online standard     6 worlds, 2 logging policies, 26 agents, 3 seeds: {standard}
+    python -m scenarios.offline_online full         6 worlds, 5 logging policies, 26 agents, 10 seeds: days
 
-Expect: factor models and neighbours with enough data above popularity, the oracle far above all, and offline numbers
-that agree with the online ones to very different degrees. Results lie in `runs/offline_online/<name>/`: `scores.csv`,
-`correlations.csv`, `daily.csv` and `report.html`. A killed run goes on where it stopped.
+Expect: under random logging the temporal split ahead of sampled candidates and of splits that leak; under a model's own
+log numbers that agree far less; foreseeing clicks instead of recommending as the largest part of the gap. The first
+profile cannot tell protocols apart that lie close: its intervals say so. Results lie in `runs/offline_online/<name>/`:
+`scores.csv`, `correlations.csv`, `attribution.csv`, `advice.csv`, `decisions.csv`, `sensitivity.csv`, `decay.csv`,
+`daily.csv` and `report.html`. A killed run goes on where it stopped.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from recsim_lab.evaluation.agreement import agreement_table
+from recsim_lab.evaluation.advice import advice_table, usual_advice
+from recsim_lab.evaluation.agreement import AGENT_SETS, agreement_table
+from recsim_lab.evaluation.attribution import attribution_table
+from recsim_lab.evaluation.decisions import decisions_table
+from recsim_lab.evaluation.protocols import usual_protocols
+from recsim_lab.evaluation.sensitivity import decay_table, sensitivity_table
 from recsim_lab.evaluation.study import Plan, check_plan, run_study
-from recsim_lab.reporting.offline_online import answer_of, interval_words, write_offline_online_report
+from recsim_lab.reporting.offline_online import answer_of, write_offline_online_report
 from recsim_lab.reporting.offline_online_tables import (
     MAIN_METRIC,
-    arm_of,
-    arms_of,
     ladder_of,
+    main_arms,
     predictors_of,
     usual_metrics,
 )
+from recsim_lab.reporting.words import interval_words
 from scenarios.command_line import console, counting, parse, plain_errors, run_folder, show_table
 from scenarios.factories import FACTORIES
 
-DEMO_AGENTS = (
+SMALL = "num_users=300,num_items=400,new_items_a_day=2"
+WORLDS = (
+    f"everyday:{SMALL}",
+    f"static:{SMALL}",
+    "movielens",
+    f"everyday:{SMALL},lifetime_days=10,new_items_a_day=30",
+    f"everyday:{SMALL},appeal=1.0,clickbait=1.0",
+    f"everyday:{SMALL},intent=4.0,boredom=0.6",
+)
+"""The default world, one whose users never change, MovieLens, news that are gone after ten days, hits and clickbait,
+and users of moods."""
+SWITCHES = {
+    "position bias": "position=0",
+    "drift": "drift=0",
+    "boredom": "boredom=0",
+    "satisfaction": "satisfaction=0",
+}
+"""What is switched off to see how agreement depends on it, one at a time."""
+LIGHT_AGENTS = (
     "random",
     "popularity",
     "popularity:by=rate",
     "recent-popularity",
-    "item-knn:num_neighbours=10",
     "item-knn",
-    "ease:regularization=20",
     "ease",
+    "ials",
     "mf:dim=8",
     "mf",
     "mf:target=impressions",
-    "mf:dim=64,target=impressions",
+    "mf:negatives=popularity",
+    "mf:target=impressions,loss=ranknet,weight_decay=0.08",
+)
+EVERY_AGENT = (
+    *LIGHT_AGENTS,
+    "mf:negatives=hard",
+    "linucb",
+    *(f"{family}{target}" for family in ("mlp", "two-tower", "dlrm", "dcn") for target in ("", ":target=impressions")),
+    *(f"{family}{target}" for family in ("sasrec", "bert4rec") for target in ("", ":target=impressions,loss=softmax")),
 )
 
 
@@ -53,25 +87,33 @@ class Config:
 
     name: str = "demo"
     """Folder of the run under runs/offline_online/."""
-    worlds: tuple[str, ...] = ("movielens",)
-    """Presets: everyday, static, movielens, ..."""
-    agents: tuple[str, ...] = DEMO_AGENTS
+    worlds: tuple[str, ...] = (WORLDS[0], "movielens")
+    """Presets with their parameters, such as everyday:drift=0."""
+    logging_policies: tuple[str, ...] = ("random", "mf:epsilon=0.2")
+    """The agents that collect the logs."""
+    agents: tuple[str, ...] = LIGHT_AGENTS
     """Agents with their variants, such as mf:dim=32,target=impressions."""
-    seeds: int = 3
+    seeds: int = 2
     """Number of seeds; each is a world, a log and a training of its own."""
-    logging_policy: str = "random"
-    """The agent that collects the log."""
-    log_days: int = 60
+    log_days: int = 30
     """Days of the log."""
     test_days: int = 8
     """Last days of the log that the temporal split tests on."""
-    online_days: int = 8
+    online_days: int = 6
     """Days that each agent then serves."""
     retrain_every: int = 0
-    """Deploy each agent once more, learning every so many days; 0: only as it was scored."""
+    """Deploy each agent once more, learning every so many days; 0: only as it learned from the log."""
+    sensitivity: bool = False
+    """Switch the first world's mechanisms off, one at a time, to see what agreement depends on."""
+    decay_days: tuple[int, ...] = ()
+    """Lengths of logs that a model collected which learned every night: how long a log has fed on itself."""
+    decay_logging: str = "mf"
+    """The agent that collects these."""
+    light_agents: tuple[str, ...] = LIGHT_AGENTS
+    """The agents of these two."""
     max_requests: int = 1000
     """Most test requests of a protocol."""
-    num_bootstrap: int = 1000
+    num_bootstrap: int = 500
     """Resamples behind each interval of agreement."""
     num_workers: int = min(os.cpu_count() or 1, 8)
     """Processes."""
@@ -81,63 +123,133 @@ PROFILES = {
     "demo": Config(),
     "standard": Config(
         name="standard",
-        worlds=("everyday", "movielens"),
-        agents=(
-            *DEMO_AGENTS,
-            "popularity:window_days=3,by=rate",
-            "item-knn:num_neighbours=200",
-            "ease:regularization=1000",
-            "mf:dim=16",
-            "mf:dim=16,target=impressions",
-            "mf:dim=64",
-            "mf:epochs=3",
-            "mf:epochs=3,target=impressions",
-        ),
+        worlds=WORLDS,
+        agents=EVERY_AGENT,
+        seeds=3,
+        retrain_every=3,
+        sensitivity=True,
+        decay_days=(12, 24, 48),
+    ),
+    "full": Config(
+        name="full",
+        worlds=WORLDS,
+        logging_policies=("random", "popularity", "popularity:epsilon=0.2", "mf", "mf:epsilon=0.2"),
+        agents=EVERY_AGENT,
         seeds=10,
-        retrain_every=2,
+        retrain_every=3,
+        sensitivity=True,
+        decay_days=(12, 24, 48, 96),
     ),
 }
 
 
+def plan_of(config: Config) -> Plan:
+    """The study of a config."""
+    return Plan(
+        worlds=config.worlds,
+        agents=config.agents,
+        seeds=tuple(range(config.seeds)),
+        logging_policies=config.logging_policies,
+        log_days=config.log_days,
+        test_days=config.test_days,
+        online_days=config.online_days,
+        retrain_every=config.retrain_every,
+        replicate=True,
+        protocols=usual_protocols(config.test_days),
+        cutoffs=(10,),
+        max_requests=config.max_requests,
+    )
+
+
+def sensitivity_plans(config: Config) -> dict[str, Plan]:
+    """The study of the first world by itself, and with each mechanism switched off."""
+    if not config.sensitivity:
+        return {}
+    world = config.worlds[0]
+    joint = "," if ":" in world else ":"
+    base = replace(plan_of(config), worlds=(world,), agents=config.light_agents, retrain_every=0, references=())
+    switched = {name: replace(base, worlds=(f"{world}{joint}{off}",)) for name, off in SWITCHES.items()}
+    return {"nothing": base} | switched | {"rules": replace(base, rules=False)}
+
+
+def decay_plans(config: Config) -> dict[int, Plan]:
+    """Studies after ever longer logs of a model that feeds on itself."""
+    base = replace(
+        plan_of(config),
+        worlds=config.worlds[:1],
+        logging_policies=(config.decay_logging,),
+        agents=config.light_agents,
+        retrain_every=0,
+        references=(),
+    )
+    return {days: replace(base, log_days=days) for days in config.decay_days}
+
+
 def main() -> None:
-    config = parse(PROFILES, "Which offline metric predicts online engagement?")
+    config = parse(PROFILES, "Which offline metric predicts online engagement, and why do they part?")
     with plain_errors():
-        plan = Plan(
-            worlds=config.worlds,
-            agents=config.agents,
-            seeds=tuple(range(config.seeds)),
-            logging_policies=(config.logging_policy,),
-            log_days=config.log_days,
-            test_days=config.test_days,
-            online_days=config.online_days,
-            retrain_every=config.retrain_every,
-            max_requests=config.max_requests,
-        )
-        check_plan(plan, FACTORIES)
+        plan = plan_of(config)
+        others = {
+            **{f"without {name}": plan for name, plan in sensitivity_plans(config).items()},
+            **{f"log of {days} days": plan for days, plan in decay_plans(config).items()},
+        }
+        for each in (plan, *others.values()):
+            check_plan(each, FACTORIES)
         run = run_folder("offline_online", config.name)
         provenance = run.begin(config)
-    with counting("Logs, training, deployment") as count:
-        scores, daily = run_study(
-            plan,
-            FACTORIES,
-            run.path,
-            config.num_workers,
-            lambda unit, done, total: count(f"{unit.world} seed {unit.seed} {unit.agent or 'log'}", done, total),
-        )
-    correlations = agreement_table(scores, config.num_bootstrap)
-    run.write_table("scores", scores)
-    run.write_table("daily", daily)
-    path = run.write_table("correlations", correlations)
-    report = write_offline_online_report(run.path, scores, daily, correlations, provenance)
-    _print(scores, correlations)
+    tables = []
+    for place, (title, each) in enumerate({"Logs, training, deployment": plan, **others}.items()):
+        with counting(title) as count:
+            tables.append(
+                run_study(
+                    each,
+                    FACTORIES,
+                    run.path if place == 0 else run.path / f"study-{place}",
+                    config.num_workers,
+                    lambda unit, done, total: count(f"{unit.world} {unit.seed} {unit.agent or 'log'}", done, total),
+                )
+            )
+    scores, daily = tables[0]
+    extra = dict(zip(others, (found for found, _ in tables[1:]), strict=True))
+    results = {"scores": scores, "daily": daily} | _analysed(config, plan, scores, extra)
+    for name, table in results.items():
+        path = run.write_table(name, table)
+    report = write_offline_online_report(run.path, results, provenance)
+    _print(scores, results["correlations"])
     console.print(f"tables: {path.parent}\nreport: [bold]{report}[/bold]")
 
 
+def _analysed(
+    config: Config, plan: Plan, scores: pd.DataFrame, extra: dict[str, pd.DataFrame]
+) -> dict[str, pd.DataFrame]:
+    """Every table that follows from the scores."""
+    num = config.num_bootstrap
+    # Other sets of agents are about the main question alone.
+    usual = [name for name in scores if not name.startswith(("offline/", "online/", "replicate/")) or _is_usual(name)]
+    sets = [agreement_table(scores[usual], num, agents=agents) for agents in AGENT_SETS[1:]]
+    some = [table for table in (agreement_table(scores, num), *sets) if len(table)]
+    correlations = pd.concat(some, ignore_index=True)
+    switched = {name.removeprefix("without "): found for name, found in extra.items() if name.startswith("without ")}
+    aged = {int(name.split()[2]): found for name, found in extra.items() if name.startswith("log of ")}
+    return {
+        "correlations": correlations,
+        "attribution": attribution_table(scores, plan.scoring, plan.test_days, num_bootstrap=num),
+        "advice": advice_table(scores, usual_advice(plan.test_days), num_bootstrap=num),
+        "decisions": decisions_table(correlations[correlations["agents"] == "all"]),
+        "sensitivity": sensitivity_table(switched, num_bootstrap=num),
+        "decay": decay_table(aged, num_bootstrap=num),
+    }
+
+
+def _is_usual(column: str) -> bool:
+    return column.rpartition("/")[2] in ("ndcg@10", "hr@10", "auc", MAIN_METRIC)
+
+
 def _print(scores: pd.DataFrame, correlations: pd.DataFrame) -> None:
-    for world, deployment in arms_of(scores):
-        ladder = ladder_of(arm_of(scores, world, deployment))
+    for arm in main_arms(scores):
+        ladder = ladder_of(arm.of(scores))
         show_table(
-            f"{world}, {deployment}: clicks per slate online",
+            f"{arm.words}: clicks per slate online",
             ("agent", "mean", "95% interval", "above popularity", "regret"),
             [
                 (
@@ -150,10 +262,10 @@ def _print(scores: pd.DataFrame, correlations: pd.DataFrame) -> None:
                 for row in ladder.to_dict("records")
             ],
         )
-        predictors = predictors_of(usual_metrics(arm_of(correlations, world, deployment)))
+        predictors = predictors_of(usual_metrics(arm.of(correlations)))
         ends = predictors if len(predictors) <= 8 else pd.concat([predictors.head(5), predictors.tail(3)])
         show_table(
-            f"{world}, {deployment}: best and worst of {len(predictors)} offline numbers, for clicks per slate",
+            f"{arm.words}: best and worst of {len(predictors)} offline numbers, for clicks per slate",
             ("offline number", "Spearman", "95% interval", "pairs right", "top-1 regret"),
             [
                 (
@@ -166,7 +278,7 @@ def _print(scores: pd.DataFrame, correlations: pd.DataFrame) -> None:
                 for row in ends.itertuples()
             ],
         )
-        console.print(answer_of(f"{world}, {deployment}", predictors) + "\n")
+        console.print(answer_of(arm.words, predictors) + "\n")
 
 
 if __name__ == "__main__":

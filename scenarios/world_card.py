@@ -20,7 +20,7 @@ from recsim_lab.evaluation.study import Plan, check_plan, run_study
 from recsim_lab.evaluation.world_card import Requirement, world_card
 from scenarios.command_line import console, counting, parse, plain_errors, run_folder, show_table
 from scenarios.factories import FACTORIES
-from scenarios.offline_online import DEMO_AGENTS
+from scenarios.offline_online import LIGHT_AGENTS
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Config:
     """Folder of the run under runs/world_card/."""
     world: str = "everyday"
     """A preset."""
-    agents: tuple[str, ...] = DEMO_AGENTS
+    agents: tuple[str, ...] = LIGHT_AGENTS
     """Agents with their variants; random, popularity, ease and mf must be among them."""
     seeds: int = 5
     """Number of seeds."""

@@ -9,8 +9,8 @@ import pandas as pd
 
 from recsim_lab.reporting.blocks import KeyNumber, KeyNumbers, Section, Table
 from recsim_lab.reporting.figures.forest import forest
-from recsim_lab.reporting.offline_online import interval_words
 from recsim_lab.reporting.report import Provenance, write_figure, write_report
+from recsim_lab.reporting.words import interval_words
 
 ONLINE = "clicks_per_slate"
 

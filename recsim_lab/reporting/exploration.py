@@ -12,8 +12,8 @@ from recsim_lab.evaluation.statistics import mean_interval, paired_interval
 from recsim_lab.reporting.blocks import Block, Figure, Section, Table
 from recsim_lab.reporting.figures.days import engagement_over_days
 from recsim_lab.reporting.figures.forest import forest
-from recsim_lab.reporting.offline_online import interval_words
 from recsim_lab.reporting.report import Provenance, write_figure, write_report
+from recsim_lab.reporting.words import interval_words
 
 MEANS = ("clicks_per_slate", "regret", "clicks_per_slate_of_loop", "regret_of_loop", "coverage", "exposure_gini")
 DIVIDENDS = ("learning_dividend", f"learning_dividend{AMONG_GREEDY}", "crossed", "published")

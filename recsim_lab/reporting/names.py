@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from recsim_lab.evaluation.agreement import LOWER_IS_BETTER_OFFLINE, LOWER_IS_BETTER_ONLINE
 
 _ACRONYMS = frozenset({"auc", "dcg", "hr", "ips", "map", "mrr", "ndcg", "rmse", "snips"})
+_COMPOUNDS = ("leave-last-out", "last-out", "no-rules")
+"""Parts of a protocol's name that are several words."""
 _UNITS = {
     "dwell_minutes": "dwell, minutes",
     "return_days": "days until return",
@@ -27,9 +29,11 @@ def lower_is_better(metric: str) -> bool:
 
 
 def protocol_name(protocol: str) -> str:
-    """`leave-last-out-full` as `leave last out, full`: how the log is split, then what is ranked."""
-    split, _, candidates = protocol.rpartition("-")
-    return ", ".join(part.replace("-", " ").replace("_", " ") for part in (split, candidates) if part)
+    """`last-out-full-no-rules` as `last out, full, no rules`: how the log is split, what is ranked, then what differs
+    from clicks under the rules of production."""
+    for compound in _COMPOUNDS:
+        protocol = protocol.replace(compound, compound.replace("-", " "))
+    return ", ".join(part.replace("_", " ") for part in protocol.split("-"))
 
 
 def column_name(column: str) -> str:

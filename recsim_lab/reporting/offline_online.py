@@ -10,26 +10,32 @@ import pandas as pd
 
 from recsim_lab.evaluation.agreement import MULTIPLE_COMPARISONS_NOTE
 from recsim_lab.evaluation.statistics import separated_pairs
-from recsim_lab.reporting.blocks import MISSING, KeyNumber, KeyNumbers, Section, Table
+from recsim_lab.reporting.blocks import MISSING, Figure, KeyNumber, KeyNumbers, Section, Table
 from recsim_lab.reporting.figures import (
     agreement_heatmap,
     agreement_ranking,
+    attribution_waterfall,
     engagement_over_days,
     offline_online_scatter,
 )
 from recsim_lab.reporting.names import column_name, metric_name
+from recsim_lab.reporting.offline_online_joint import joint_sections
 from recsim_lab.reporting.offline_online_tables import (
     BASELINE,
     MAIN_METRIC,
-    arm_of,
-    arms_of,
+    Arm,
     ladder_of,
+    main_arms,
     predictors_of,
     usual_metrics,
+    with_references,
     without_repeats,
 )
 from recsim_lab.reporting.report import Provenance, write_figure, write_report
+from recsim_lab.reporting.words import interval_words
 
+SET_NUMBERS = (("temporal-full", "ndcg@10"), ("random-sampled100-no-rules", "ndcg@10"), ("temporal-slate", "auc"))
+"""The numbers whose agreement is told by sets of agents."""
 SHOWN_PROTOCOLS = (
     "offline/temporal-full/ndcg@10",
     "offline/temporal-sampled100/ndcg@10",
@@ -41,89 +47,39 @@ SHOWN_PROTOCOLS = (
 
 
 def write_offline_online_report(
-    folder: Path,
-    scores: pd.DataFrame,
-    daily: pd.DataFrame,
-    correlations: pd.DataFrame,
-    provenance: Mapping[str, Any],
+    folder: Path, tables: Mapping[str, pd.DataFrame], provenance: Mapping[str, Any]
 ) -> Path:
-    """Write `report.html` and `figures/` into the run's folder from its three tables; returns the report's path.
+    """Write `report.html` and `figures/` into the run's folder from its tables; returns the report's path.
 
-    `provenance` is the content of the run's `config.json`: config, command, versions and commit.
+    `tables` are those that the scenario writes, by name; `provenance` is the content of the run's `config.json`.
     """
-    sections: list[Section] = []
-    answers: list[str] = []
+    scores, daily, correlations = tables["scores"], tables["daily"], tables["correlations"]
     families = sorted(set(scores["family"]) - {"oracle"})
-    for world, deployment in arms_of(scores):
-        some, agreement, days = (arm_of(table, world, deployment) for table in (scores, correlations, daily))
-        where = f"World {world}" if deployment == "frozen" else f"World {world}, {deployment}"
-        predictors, usual = predictors_of(agreement), predictors_of(usual_metrics(agreement))
-        answers.append(answer_of(where, usual))
-        competing = some[some["agent"] != "oracle"]
-        by_seed = competing.pivot(index="agent", columns="seed", values=f"online/{MAIN_METRIC}").to_numpy(float)
-        separated = separated_pairs(by_seed) if by_seed.shape[1] > 1 else float("nan")
+    sections, answers = [], []
+    for arm in main_arms(scores):
+        some, agreement = with_references(scores, arm), arm.of(correlations)
+        days = with_references(daily, arm)
+        usual = predictors_of(usual_metrics(agreement))
+        answers.append(answer_of(arm.words, usual))
+        parts = _parts_of_naive(arm.of(tables["attribution"]))
         figures = {
             "scatter": offline_online_scatter(some, list(SHOWN_PROTOCOLS), f"online/{MAIN_METRIC}", families),
             "ranking": agreement_ranking(usual_metrics(agreement), MAIN_METRIC),
-            "heatmap": agreement_heatmap(without_repeats(agreement, some)),
+            "heatmap": agreement_heatmap(without_repeats(_common_protocols(agreement), some)),
             "days": engagement_over_days(days, families=families),
+            **({"waterfall": attribution_waterfall(parts)} if len(parts) else {}),
         }
         for name, figure in figures.items():
-            write_figure(folder / "figures" / f"{world}-{deployment}-{name}.svg", figure)
-        numbers = KeyNumbers(
-            (
-                _best_number(usual),
-                KeyNumber(
-                    f"{predictors['spearman'].median():.2f}",
-                    "median Spearman correlation",
-                    f"all {len(predictors)} offline numbers, from {predictors['spearman'].min():.2f} to "
-                    f"{predictors['spearman'].max():.2f}",
-                ),
-                KeyNumber(
-                    MISSING if np.isnan(separated) else f"{separated:.0%}",
-                    "of agent pairs differ online",
-                    f"at 95%, paired over {some['seed'].nunique()} seeds; 5% would by chance alone",
-                ),
-            )
-        )
-        sections += [
-            Section(
-                f"{where}: which offline number to trust",
-                "Each dot is the Spearman correlation between an offline number and clicks per slate (the metrics that "
-                "people usually quote, under every protocol; the rest is in `correlations.csv`), computed over "
-                "agents within a seed and averaged over seeds: 1 means that the log ranks the agents as the users do, "
-                "0 that it says nothing. Bars are 95% bootstrap intervals over agent families and seeds.\n\n"
-                + MULTIPLE_COMPARISONS_NOTE,
-                (numbers, figures["ranking"], _predictors_table(usual), figures["scatter"]),
-            ),
-            Section(
-                f"{where}: what the agents earned",
-                "All agents serve the same users with the same luck, under the same rules; the oracle knows each "
-                "user's true utility and is a reference, not a competitor. `regret` is the oracle's expected clicks "
-                "at the agent's own requests minus the agent's. It may exceed the difference between their clicks per "
-                "slate, because an item once shown or consumed may not come back: the oracle has less left to show at "
-                "its own requests.",
-                (
-                    figures["days"],
-                    _ladder_table(ladder_of(some)),
-                ),
-            ),
-            Section(
-                f"{where}: other offline and online numbers",
-                "Positive means that the better offline number went with the better online one, also where less is "
-                "better (regret, churn, days until return). Left out are metrics that repeat others here (most slates "
-                "have one click, so recall and precision follow the hit rate); all are in `correlations.csv`.",
-                (figures["heatmap"],),
-            ),
-        ]
+            write_figure(folder / "figures" / f"{arm.file_name}-{name}.svg", figure)
+        sections += _sections_of(arm, some, correlations, usual, figures)
     path = folder / "report.html"
     write_report(
         path,
         "Which offline number predicts engagement?",
-        f"Agents learned from a log collected by the policy `{provenance['config']['logging_policy']}`, were scored "
-        "offline under several protocols, and then served the same simulated users. This report says how well each "
-        "offline number predicted what they earned.\n\n" + "\n\n".join(answers),
-        [*sections, _how_it_was_done()],
+        "Agents learned from logs, were scored offline under many protocols, and then served the same simulated users. "
+        "This report says how well each offline number predicted what they earned, and what parts them.\n\n"
+        + "\n\n".join(answers),
+        [*joint_sections(tables), *sections, _how_it_was_done()],
         Provenance(
             command=provenance["command"],
             seed=f"0 to {scores['seed'].max()}",
@@ -134,6 +90,84 @@ def write_offline_online_report(
         ),
     )
     return path
+
+
+def _sections_of(
+    arm: Arm, some: pd.DataFrame, correlations: pd.DataFrame, usual: pd.DataFrame, figures: Mapping[str, Figure]
+) -> list[Section]:
+    competing = some[some["family"] != "oracle"]
+    by_seed = competing.pivot(index="agent", columns="seed", values=f"online/{MAIN_METRIC}").to_numpy(float)
+    separated = separated_pairs(by_seed) if by_seed.shape[1] > 1 else float("nan")
+    ceiling = usual["ceiling"].median() if len(usual) else float("nan")
+    numbers = KeyNumbers(
+        (
+            _best_number(usual),
+            KeyNumber(
+                MISSING if np.isnan(ceiling) else f"{ceiling:.2f}",
+                "ceiling",
+                "the correlation of clicks per slate with itself under other luck",
+            ),
+            KeyNumber(
+                MISSING if np.isnan(separated) else f"{separated:.0%}",
+                "of agent pairs differ online",
+                f"at 95%, paired over {some['seed'].nunique()} seeds; 5% would by chance alone",
+            ),
+        )
+    )
+    ladder = (
+        [Section(f"{arm.words}: what parts them", _LADDER, (figures["waterfall"],))] if "waterfall" in figures else []
+    )
+    return [
+        Section(
+            f"{arm.words}: which offline number to trust",
+            "Each dot is the Spearman correlation between an offline number and clicks per slate (the metrics that "
+            "people usually quote, under every protocol; the rest is in `correlations.csv`), computed over "
+            "agents within a seed and averaged over seeds: 1 means that the log ranks the agents as the users do, "
+            "0 that it says nothing. Bars are 95% bootstrap intervals over agent families and seeds.\n\n"
+            + MULTIPLE_COMPARISONS_NOTE,
+            (numbers, figures["ranking"], _predictors_table(usual), figures["scatter"], _sets_table(arm, correlations)),
+        ),
+        *ladder,
+        Section(
+            f"{arm.words}: what the agents earned",
+            "All agents serve the same users with the same luck, under the same rules; the oracle knows each "
+            "user's true utility and is a reference, not a competitor. `regret` is the oracle's expected clicks "
+            "at the agent's own requests minus the agent's. It may exceed the difference between their clicks per "
+            "slate, because an item once shown or consumed may not come back: the oracle has less left to show at "
+            "its own requests.",
+            (figures["days"], _ladder_table(ladder_of(some))),
+        ),
+        Section(
+            f"{arm.words}: other offline and online numbers",
+            "Positive means that the better offline number went with the better online one, also where less is "
+            "better (regret, churn, days until return). Left out are metrics that repeat others here (most slates "
+            "have one click, so recall and precision follow the hit rate); all are in `correlations.csv`.",
+            (figures["heatmap"],),
+        ),
+    ]
+
+
+_LADDER = (
+    "One naive number (a random split, sampled candidates, no rules) is led to the truth, one step after the other. "
+    "First its own flaws are put right, in all six orders, of which the mean is shown: labels (instead of what was "
+    "clicked, what users would have taken with everything in sight), the split, the rules of production. Then what "
+    "the recommended slates would earn of the users as they are, in expectation, takes the place of foreseeing "
+    "clicks. Then users change, under other luck. What is left is luck alone. The parts sum to what the number lacks; "
+    "other numbers are in `attribution.csv`."
+)
+
+
+def _parts_of_naive(attribution: pd.DataFrame) -> pd.DataFrame:
+    """The parts of the number that does most things wrong, where its ladder is complete."""
+    some = attribution[attribution["offline_metric"] == "ndcg@10"]
+    parts = some[some["protocol"] == "random-sampled100-no-rules"]
+    return parts if parts["value"].notna().all() else parts.iloc[:0]
+
+
+def _common_protocols(correlations: pd.DataFrame) -> pd.DataFrame:
+    """Those that a heat map has room for."""
+    shown = {column.split("/")[1] for column in SHOWN_PROTOCOLS} | {"temporal-slate", "temporal-full-no-rules"}
+    return correlations[correlations["protocol"].isin(shown)]
 
 
 def _best_number(usual: pd.DataFrame) -> KeyNumber:
@@ -151,28 +185,26 @@ def _best_number(usual: pd.DataFrame) -> KeyNumber:
 def _how_it_was_done() -> Section:
     return Section(
         "How it was done",
-        "Protocols are named split-candidates. Splits: `temporal` tests on the last days of the log, and the very "
-        "weights that were scored are deployed; `last-out` tests on each user's last slate with a click and learns "
-        "from what came before it and from all that other users did, `random` tests on a random fifth of the slates "
-        "and learns from the rest, both with copies of the agent that are not deployed (they leak the future). "
-        "Candidates: `full` is every item that production could have shown at that moment, `sampled100` a hundred of "
-        "them drawn uniformly, beside the clicked ones.\n\n"
-        "A test request is a logged slate with a click, rebuilt as of its moment and put to the agent under the rules "
-        "of production; relevant is what was clicked. Ties count by expectation.\n\n"
-        "A slate is the list of items shown at once; clicks per slate counts its clicks. `frozen` agents serve with "
-        "what they had learned when they were scored, `retrained` ones go on learning. `satisfaction` is the mood of "
+        "Protocols are named split-candidates, and what differs from clicks under the rules of production. Splits: "
+        "`temporal` tests on the last days of the log, `rolling` does so several times over, `randomised` takes of "
+        "these days the clicks on slots that were filled by chance. `last-out` tests on each user's last slate with a "
+        "click and learns from what came before it and from all that other users did, `random` tests on a random fifth "
+        "of the slates and learns from the rest (both leak the future), `balanced` keeps of these the slates that test "
+        "every item about as often. Candidates: `full` is every item that production could have shown at that moment, "
+        "`sampled100` a hundred of them drawn uniformly and `popular100` in proportion to their clicks, beside the "
+        "clicked ones; `slate` is the slate that was shown, `retrieved100` what a cheap retriever finds. Targets: a "
+        "click, a long `dwell`, a `like`, a `return` within a week, and a `composite` of some.\n\n"
+        "A test request is a logged slate with a click, rebuilt as of its moment. Relevant is what the target says. "
+        "Ties count by expectation. Offline numbers are those of copies that learned from the training part.\n\n"
+        "`frozen` agents serve with the very weights that the temporal split scored, `refit` ones learned from the "
+        "whole log before they served, `retrained` ones go on learning. Which of them a section speaks of stands in "
+        "its title; the tables hold all.\n\n"
+        "A slate is the list of items shown at once; clicks per slate counts its clicks. `satisfaction` is the mood of "
         "all users at the end, those who left included; it, `regret` and true utility are hidden from any real "
         "platform. A seed is a repetition of everything: its own world, log and training.\n\n"
-        "`ceiling` is the Spearman correlation of one seed's online values with the mean of the other seeds: what a "
-        "number could reach that knows how good each agent is in general. It is no bound: an offline number judges the "
-        "very model that a seed deploys, and may pass it.",
+        "`ceiling` is the Spearman correlation of clicks per slate with those of a second replicate: the same users "
+        "and the same models under other luck. Nobody can do better but by knowing the luck.",
     )
-
-
-def interval_words(low: float, high: float, form: str = ".2f") -> str:
-    """The ends in words that no line break parts."""
-    words = f"{low:{form}} to {high:{form}}".replace("-", "\N{MINUS SIGN}").replace(" ", "\N{NO-BREAK SPACE}")
-    return MISSING if np.isnan(low) else words
 
 
 def _ladder_table(ladder: pd.DataFrame) -> Table:
@@ -216,6 +248,35 @@ def _predictors_table(predictors: pd.DataFrame) -> Table:
         "better one online (guessing: 50%). Top-1 regret: the share of clicks per slate lost by deploying the winner "
         "offline instead of the best agent.",
         {"Spearman": ".2f", "Kendall": ".2f", "pairs right": ".0%", "top-1 regret": ".1%"},
+    )
+
+
+def _sets_table(arm: Arm, correlations: pd.DataFrame) -> Table:
+    """How agreement depends on which agents are compared."""
+    here = correlations[
+        (correlations["world"] == arm.world)
+        & (correlations["logging_policy"] == arm.logging_policy)
+        & (correlations["deployment"] == arm.deployment)
+        & (correlations["online_metric"] == MAIN_METRIC)
+    ]
+    rows = [
+        {
+            "offline number": column_name(f"offline/{protocol}/{metric}"),
+            "agents compared": row.agents,
+            "agents": row.num_agents,
+            "Kendall": row.kendall,
+            "95% interval": interval_words(row.kendall_low, row.kendall_high),
+            "pairs right": row.pairwise_accuracy,
+        }
+        for protocol, metric in SET_NUMBERS
+        for row in here[(here["protocol"] == protocol) & (here["offline_metric"] == metric)].itertuples()
+    ]
+    columns = ["offline number", "agents compared", "agents", "Kendall", "95% interval", "pairs right"]
+    return Table(
+        pd.DataFrame(rows, columns=columns),
+        "How agreement depends on the agents that are compared: with and without the random one, within either "
+        "training target (clicked against sampled items, clicked against shown ones), and in pairs of one of each.",
+        {"Kendall": ".2f", "pairs right": ".0%"},
     )
 
 

@@ -1,9 +1,13 @@
 """The tables behind a report of offline against online: who earned what, and which numbers predicted it."""
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pandas as pd
 
+from recsim_lab.evaluation.agreement import ORACLE
 from recsim_lab.evaluation.statistics import mean_interval, paired_interval
+from recsim_lab.evaluation.units import safe_name
 
 MAIN_METRIC = "clicks_per_slate"
 """The online metric that the report is about."""
@@ -12,13 +16,45 @@ BASELINE = "popularity"
 HEATMAP_METRICS = ("hr", "ndcg", "mrr", "auc")
 
 
-def arms_of(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """The worlds and deployments of a table, in its order."""
-    return list(dict.fromkeys(zip(table["world"], table["deployment"], strict=True)))
+@dataclass(frozen=True)
+class Arm:
+    """What is held fixed while agents are compared."""
+
+    world: str
+    logging_policy: str
+    deployment: str
+
+    def of(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows of a table that belong here, with all agents where it has several sets of them."""
+        rows = (table["world"] == self.world) & (table["logging_policy"] == self.logging_policy)
+        if "deployment" in table:
+            rows &= table["deployment"] == self.deployment
+        if "agents" in table:
+            rows &= table["agents"] == "all"
+        return table[rows]
+
+    @property
+    def words(self) -> str:
+        return f"{self.world}, log of {self.logging_policy}, {self.deployment}"
+
+    @property
+    def file_name(self) -> str:
+        return safe_name(f"{self.world}-{self.logging_policy}-{self.deployment}")
 
 
-def arm_of(table: pd.DataFrame, world: str, deployment: str) -> pd.DataFrame:
-    return table[(table["world"] == world) & (table["deployment"] == deployment)]
+def main_arms(scores: pd.DataFrame) -> list[Arm]:
+    """An arm for each world and logging policy, in order of appearance: that of models that learned from the whole log,
+    where there are such, else that of the weights that were scored."""
+    deployment = "refit" if "refit" in set(scores["deployment"]) else "frozen"
+    pairs = dict.fromkeys(zip(scores["world"], scores["logging_policy"], strict=True))
+    return [Arm(world, logging, deployment) for world, logging in pairs]
+
+
+def with_references(scores: pd.DataFrame, arm: Arm) -> pd.DataFrame:
+    """The arm's rows, and those of references, which learn nothing and are deployed once."""
+    references = replace(arm, deployment="frozen").of(scores[scores["family"] == ORACLE])
+    rows = pd.concat([arm.of(scores[scores["family"] != ORACLE]), references], ignore_index=True)
+    return rows.assign(deployment=arm.deployment)
 
 
 def ladder_of(scores: pd.DataFrame) -> pd.DataFrame:

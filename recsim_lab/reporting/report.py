@@ -1,11 +1,14 @@
 """Writes a report: one HTML file that holds all it shows and appears whole or not at all."""
 
+import base64
+import hashlib
 import os
 import platform
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
@@ -101,6 +104,8 @@ def write_report(
     )
     environment.filters |= {"paragraphs": _paragraphs, "breakable": _breakable}
     environment.tests |= {kind: _is_block_of_kind(kind) for kind in _BLOCK_KINDS}
+    script = (files("recsim_lab.reporting") / "templates" / "report.js").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     html = environment.get_template("report.html.jinja").render(
         title=title,
         lead=lead,
@@ -108,6 +113,8 @@ def write_report(
         provenance=provenance,
         light=css_variables(dark=False),
         dark=css_variables(dark=True),
+        script=script,
+        script_digest=f"sha256-{digest}",
     )
     _write_whole(Path(path), html)
 

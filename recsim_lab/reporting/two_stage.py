@@ -12,8 +12,8 @@ from recsim_lab.evaluation.statistics import mean_interval, paired_interval
 from recsim_lab.reporting.blocks import Section, Table
 from recsim_lab.reporting.figures.forest import forest
 from recsim_lab.reporting.figures.losses import stacked_losses
-from recsim_lab.reporting.offline_online import interval_words
 from recsim_lab.reporting.report import Provenance, write_figure, write_report
+from recsim_lab.reporting.words import interval_words
 
 MEASURES = ("clicks_per_slate", "regret", "retrieval", "ranking")
 

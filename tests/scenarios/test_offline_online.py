@@ -10,9 +10,14 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[2]
+ATTRIBUTION_COLUMNS = (
+    *("world", "logging_policy", "protocol", "offline_metric", "online_metric"),
+    *("part", "value", "low", "high"),
+)
 STATISTICS = ("spearman", "kendall", "pearson", "pairwise_accuracy", "top1_regret")
 OPTIONS = (
-    "--worlds movielens --agents random popularity ease item-knn --seeds 1 --log-days 6 --test-days 2 --online-days 1"
+    "--worlds movielens --logging-policies random --agents random popularity ease item-knn popularity:by=rate "
+    "--seeds 1 --log-days 6 --test-days 2 --online-days 1 --num-bootstrap 50"
 )
 
 
@@ -38,6 +43,7 @@ def test_tables_and_report_are_there(finished):
         "logging_policy",
         "deployment",
         "num_retrainings",
+        "agents",
         "protocol",
         "offline_metric",
         "online_metric",
@@ -46,7 +52,17 @@ def test_tables_and_report_are_there(finished):
     assert list(correlations.columns) == [*expected, "ceiling", "num_agents", "num_seeds"]
     arms = scores[["world", "logging_policy", "agent", "seed", "deployment", "num_retrainings"]]
     assert not arms.duplicated().any()
-    assert len(arms) == 2 * 4 + 1  # each agent frozen and retrained, and the oracle
+    assert len(arms) == 3 * 5 + 1  # each agent frozen, refitted and retrained, and the oracle
+    assert {"all", "without random", "between"} <= set(correlations["agents"])
+    attribution = pd.read_csv(results / "attribution.csv")
+    assert list(attribution.columns) == list(ATTRIBUTION_COLUMNS)
+    total = attribution[attribution["part"] == "total"].set_index(["protocol", "offline_metric"])["value"]
+    main = correlations.query("deployment == 'refit' and agents == 'all' and online_metric == 'clicks_per_slate'")
+    agreement = main.set_index(["protocol", "offline_metric"])["spearman"]
+    assert len(total) == 72
+    pd.testing.assert_series_equal(total, 1 - agreement[total.index], check_names=False)
+    for name in ("sensitivity", "advice", "decay", "decisions"):
+        assert (results / f"{name}.csv").exists()
     assert {"offline/temporal-full/ndcg@10", "offline/random-sampled100/auc", "online/regret"} <= set(scores.columns)
     pd.testing.assert_frame_equal(pd.read_parquet(results / "scores.parquet"), scores)
     page = (results / "report.html").read_text()

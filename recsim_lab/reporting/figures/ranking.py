@@ -28,7 +28,7 @@ def agreement_ranking(
     """The `num_rows` offline numbers that agree most with one online metric, the best on top.
 
     A hollow dot has an interval that includes the statistic's neutral value. The dashed line is the
-    ceiling: the rank correlation of one seed's online values with the other seeds' mean, no bound
+    ceiling: the rank correlation of two replicates of the online metric under different luck
     (drawn for `spearman`, the statistic it is measured in).
     """
     if statistic not in NEUTRAL:

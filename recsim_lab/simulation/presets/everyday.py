@@ -50,9 +50,13 @@ def everyday(
     freshness: float = 0.4,
     drift: float = 0.03,
     churn: float = 0.014,
+    satisfaction: float = 1.0,
+    position: float = 0.6,
     random_click_rate: float = 0.15,
 ) -> World:
     """All of it on. `latent` to `freshness` are the weights of the components of utility; zero switches one off.
+    `satisfaction` weighs what it has on patience, return and churn, and `position` is the power by which later slots
+    are looked at less; zero switches either off.
 
     Preferences are a mixture of three topic centroids and noise, items a centroid and noise; appeal is exponential
     (so attraction has a Pareto tail). `num_items` are on offer from the start; `new_items_a_day` more come every day
@@ -84,8 +88,8 @@ def everyday(
         TopicBoredom(weight=boredom),
         PreferenceDrift(rate=drift),
         Satisfaction(),
-        Patience(),
-        ReturnTime(churn=churn),
+        Patience(satisfaction_weight=0.4 * satisfaction),
+        ReturnTime(satisfaction_weight=0.6 * satisfaction, churn=churn, churn_weight=satisfaction),
     )
 
     def build(no_click: float) -> World:
@@ -93,7 +97,7 @@ def everyday(
             name="everyday",
             catalogue=catalogue,
             population=population,
-            choice=MultinomialLogit(PowerLaw(0.6), no_click),
+            choice=MultinomialLogit(PowerLaw(position), no_click),
             utility=utility,
             feedback=Engagement(),
             dynamics=dynamics,

@@ -1,0 +1,101 @@
+"""What agreement depends on: the same study with one mechanism switched off, and after longer and longer logs.
+
+Unlike the parts of `attribution`, these change the online truth too, so they do not sum to anything.
+"""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from recsim_lab.evaluation.agreement import KEYS
+from recsim_lab.evaluation.contrasts import interval_of, resampled_spearman
+
+NOTHING = "nothing"
+"""The name of the study with every mechanism at work."""
+NUMBERS = (
+    "temporal-full/ndcg@10",
+    "temporal-full-no-rules/ndcg@10",
+    "temporal-sampled100/ndcg@10",
+    "last-out-full/ndcg@10",
+    "random-full/ndcg@10",
+    "random-sampled100-no-rules/ndcg@10",
+    "temporal-slate/auc",
+)
+SENSITIVITY_COLUMNS = (
+    *("switched_off", "logging_policy", "protocol", "offline_metric", "online_metric"),
+    *("agreement", "low", "high", "change", "change_low", "change_high"),
+)
+DECAY_COLUMNS = (
+    *("log_days", "num_retrainings", "logging_policy", "protocol", "offline_metric", "online_metric"),
+    *("agreement", "low", "high", "ceiling"),
+)
+
+
+def sensitivity_table(
+    studies: Mapping[str, pd.DataFrame],
+    numbers: tuple[str, ...] = NUMBERS,
+    online_metric: str = "clicks_per_slate",
+    num_bootstrap: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Agreement in each study of the mapping from what was switched off to its scores, and its change against the one
+    where `NOTHING` was, on the same resamples of families and seeds; with the columns `SENSITIVITY_COLUMNS`."""
+    rows = []
+    for name, scores in studies.items():
+        for logging, _, number, found in _agreements(scores, numbers, online_metric, num_bootstrap, seed):
+            row = {"switched_off": name, "logging_policy": logging} | _words(number, online_metric) | _ends(found)
+            whole = _arm(studies[NOTHING], logging)
+            base = resampled_spearman(whole, (f"offline/{number}",), f"online/{online_metric}", num_bootstrap, seed)
+            change = interval_of(found - base[:, 0])
+            rows.append(row | {"change": change.estimate, "change_low": change.low, "change_high": change.high})
+    return pd.DataFrame(rows, columns=list(SENSITIVITY_COLUMNS))
+
+
+def decay_table(
+    studies: Mapping[int, pd.DataFrame],
+    numbers: tuple[str, ...] = NUMBERS,
+    online_metric: str = "clicks_per_slate",
+    num_bootstrap: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Agreement after logs of so many days, in each of which the logging policy learned from all before; with the
+    columns `DECAY_COLUMNS`. `num_retrainings` is how often it learned while the log was collected."""
+    rows = []
+    for days, scores in studies.items():
+        for logging, group, number, found in _agreements(scores, numbers, online_metric, num_bootstrap, seed):
+            online, again = f"online/{online_metric}", f"replicate/{online_metric}"
+            ceiling = resampled_spearman(group, (again,), online, 1)[0, 0] if again in group else float("nan")
+            row = {"log_days": days, "num_retrainings": days - 1, "logging_policy": logging}
+            rows.append(row | _words(number, online_metric) | _ends(found) | {"ceiling": ceiling})
+    return pd.DataFrame(rows, columns=list(DECAY_COLUMNS))
+
+
+def _agreements(scores: pd.DataFrame, numbers: tuple[str, ...], online_metric: str, num_bootstrap: int, seed: int):  # type: ignore[no-untyped-def]
+    """Logging policy, its scores, number and its resampled agreement."""
+    for logging in dict.fromkeys(scores["logging_policy"]):
+        group = _arm(scores, logging)
+        for number in numbers:
+            if f"offline/{number}" in group:
+                found = resampled_spearman(
+                    group, (f"offline/{number}",), f"online/{online_metric}", num_bootstrap, seed
+                )
+                yield logging, group, number, found[:, 0]
+
+
+def _arm(scores: pd.DataFrame, logging: str) -> pd.DataFrame:
+    deployments = set(scores["deployment"])
+    deployment = "refit" if "refit" in deployments else "frozen"
+    some = scores[(scores["logging_policy"] == logging) & (scores["deployment"] == deployment)]
+    if some[list(KEYS)].drop_duplicates().shape[0] > 1:
+        raise ValueError("scores of one switch must be of one world")
+    return some
+
+
+def _words(number: str, online_metric: str) -> dict[str, str]:
+    protocol, _, metric = number.rpartition("/")
+    return {"protocol": protocol, "offline_metric": metric, "online_metric": online_metric}
+
+
+def _ends(found) -> dict[str, float]:  # type: ignore[no-untyped-def]
+    interval = interval_of(found)
+    return {"agreement": interval.estimate, "low": interval.low, "high": interval.high}

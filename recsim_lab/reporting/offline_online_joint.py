@@ -1,0 +1,135 @@
+"""What a study of offline against online says across its worlds: decisions, advice, sensitivity, decay."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from recsim_lab.reporting.blocks import Figure, Section, Table
+from recsim_lab.reporting.figures.forest import forest
+from recsim_lab.reporting.names import column_name, metric_name
+from recsim_lab.reporting.offline_online_tables import MAIN_METRIC
+from recsim_lab.reporting.words import interval_words
+
+
+def joint_sections(tables: Mapping[str, pd.DataFrame]) -> list[Section]:
+    """The sections of the tables that are not empty."""
+    sections = []
+    decisions, advice = tables["decisions"], tables["advice"]
+    if len(decisions):
+        decisions = decisions[decisions["deployment"] == decisions["deployment"].mode()[0]]
+        sections.append(Section("Which number to follow", _DECISIONS, (_decisions(decisions),)))
+    if len(advice):
+        sections.append(Section("Three pieces of advice, tested", _ADVICE, (_advice_figure(advice), _advice(advice))))
+    if len(tables["sensitivity"]):
+        sections.append(Section("What agreement depends on", _SENSITIVITY, (_sensitivity(tables["sensitivity"]),)))
+    if len(tables["decay"]):
+        sections.append(Section("How long a log has fed on itself", _DECAY, (_decay(tables["decay"]),)))
+    return sections
+
+
+_DECISIONS = (
+    "The number that looks best in a table was chosen for it. Here it is judged where it was not chosen: for every way "
+    "to halve the worlds, the number of least loss in one half is followed in the other. Loss is the share of clicks "
+    "per slate that is lost by deploying the offline winner instead of the best agent."
+)
+_ADVICE = (
+    "A lecture advises to build business rules into offline evaluation, to use simple targets, and to evaluate the way "
+    "production behaves. Each dot is how much better the advised number agrees with clicks per slate than the other "
+    "(a difference of Spearman correlations over the same agents). Of so many comparisons, about one in twenty "
+    "excludes zero by chance."
+)
+_SENSITIVITY = (
+    "The same study in the same world with one mechanism switched off. That changes the online truth too, so changes "
+    "of agreement do not sum to anything."
+)
+_DECAY = (
+    "The log was collected by a model that learned every night from its own log. The longer it is, the more of what is "
+    "evaluated on was chosen by models like those that are evaluated."
+)
+
+
+def _decisions(table: pd.DataFrame) -> Table:
+    chosen = table.sort_values(["logging_policy", "chosen_in"], ascending=[True, False], kind="stable")
+    halvings = zip(chosen["chosen_in"], chosen["num_halvings"], strict=True)
+    frame = pd.DataFrame(
+        {
+            "log of": chosen["logging_policy"],
+            "number": [column_name(f"offline/{number}") for number in chosen["number"]],
+            "chosen in": [f"{some} of {every}" for some, every in halvings],
+            "loss where chosen": chosen["loss_where_chosen"],
+            "loss where followed": chosen["loss_where_followed"],
+            "least possible": chosen["least_possible"],
+            "median number": chosen["loss_of_median_number"],
+        }
+    )
+    caption = (
+        "Losses of numbers that were chosen on half of the worlds, means over the halvings in which each was chosen. "
+        "Least possible: of the best number where it is followed, had one known it. Median number: of choosing blindly."
+    )
+    losses = ("loss where chosen", "loss where followed", "least possible", "median number")
+    return Table(frame, caption, dict.fromkeys(losses, ".1%"))
+
+
+def _advice_figure(table: pd.DataFrame) -> Figure:
+    """One comparison of each kind of advice, in every world and log."""
+    first = table[table["online_metric"] == MAIN_METRIC].drop_duplicates(["world", "logging_policy", "advice"])
+    names = [f"{row.advice}: {row.world}, log of {row.logging_policy}" for row in first.itertuples()]
+    difference, low, high = (first[name].to_numpy(float) for name in ("difference", "low", "high"))
+    return forest(names, difference, low, high, "difference in Spearman's correlation")
+
+
+def _advice(table: pd.DataFrame) -> Table:
+    frame = pd.DataFrame(
+        {
+            "advice": table["advice"],
+            "world": table["world"],
+            "log of": table["logging_policy"],
+            "advised": [column_name(f"offline/{name}") for name in table["advised"]],
+            "instead of": [column_name(f"offline/{name}") for name in table["instead_of"]],
+            "online": [metric_name(name) for name in table["online_metric"]],
+            "advised agrees": table["agreement_advised"],
+            "other agrees": table["agreement_instead"],
+            "difference": table["difference"],
+            "95% interval": _ends(table, "low", "high"),
+        }
+    )
+    caption = "Every piece of advice in every world, for three online metrics."
+    return Table(frame, caption, {"advised agrees": ".2f", "other agrees": ".2f", "difference": "+.2f"})
+
+
+def _sensitivity(table: pd.DataFrame) -> Table:
+    frame = pd.DataFrame(
+        {
+            "switched off": table["switched_off"],
+            "log of": table["logging_policy"],
+            "offline number": _numbers(table),
+            "Spearman": table["agreement"],
+            "95% interval": _ends(table, "low", "high"),
+            "change": np.where(table["switched_off"] == "nothing", np.nan, table["change"]),
+            "interval of the change": _ends(table, "change_low", "change_high"),
+        }
+    )
+    return Table(frame, "Agreement with clicks per slate.", {"Spearman": ".2f", "change": "+.2f"})
+
+
+def _decay(table: pd.DataFrame) -> Table:
+    frame = pd.DataFrame(
+        {
+            "days of log": table["log_days"],
+            "offline number": _numbers(table),
+            "Spearman": table["agreement"],
+            "95% interval": _ends(table, "low", "high"),
+            "ceiling": table["ceiling"],
+        }
+    )
+    return Table(frame, "Agreement with clicks per slate after so many days.", {"Spearman": ".2f", "ceiling": ".2f"})
+
+
+def _numbers(table: pd.DataFrame) -> list[str]:
+    pairs = zip(table["protocol"], table["offline_metric"], strict=True)
+    return [column_name(f"offline/{protocol}/{metric}") for protocol, metric in pairs]
+
+
+def _ends(table: pd.DataFrame, low: str, high: str) -> list[str]:
+    return [interval_words(*ends) for ends in zip(table[low], table[high], strict=True)]
