@@ -40,12 +40,12 @@ from recsim_lab.reporting.words import interval_words
 from scenarios.command_line import console, counting, parse, plain_errors, run_folder, show_table
 from scenarios.factories import FACTORIES
 
-SMALL = "num_users=300,num_items=400,new_items_a_day=2"
+SMALL = "num_users=200,num_items=400,new_items_a_day=2"
 WORLDS = (
     f"everyday:{SMALL}",
     f"static:{SMALL}",
-    "movielens",
-    f"everyday:{SMALL},lifetime_days=10,new_items_a_day=30",
+    "movielens:num_users=200,num_items=400",
+    "everyday:num_users=200,num_items=400,new_items_a_day=30,lifetime_days=10",
     f"everyday:{SMALL},appeal=1.0,clickbait=1.0",
     f"everyday:{SMALL},intent=4.0,boredom=0.6",
 )
@@ -87,7 +87,7 @@ class Config:
 
     name: str = "demo"
     """Folder of the run under runs/offline_online/."""
-    worlds: tuple[str, ...] = (WORLDS[0], "movielens")
+    worlds: tuple[str, ...] = (WORLDS[0], WORLDS[2])
     """Presets with their parameters, such as everyday:drift=0."""
     logging_policies: tuple[str, ...] = ("random", "mf:epsilon=0.2")
     """The agents that collect the logs."""
@@ -95,11 +95,11 @@ class Config:
     """Agents with their variants, such as mf:dim=32,target=impressions."""
     seeds: int = 2
     """Number of seeds; each is a world, a log and a training of its own."""
-    log_days: int = 30
+    log_days: int = 26
     """Days of the log."""
     test_days: int = 8
     """Last days of the log that the temporal split tests on."""
-    online_days: int = 6
+    online_days: int = 5
     """Days that each agent then serves."""
     retrain_every: int = 0
     """Deploy each agent once more, learning every so many days; 0: only as it learned from the log."""

@@ -12,6 +12,7 @@ from recsim_lab.evaluation.attribution import PARTS, REMEDIES, Ladder, attributi
 from recsim_lab.evaluation.contrasts import interval_of, resampled_spearman
 from recsim_lab.evaluation.decisions import decisions_table
 from recsim_lab.evaluation.protocols import Protocol, RandomSplit, Sampled, TemporalSplit, usual_protocols
+from recsim_lab.evaluation.sensitivity import decay_table, sensitivity_table
 from recsim_lab.evaluation.study import EXPECTED
 
 NUM_AGENTS, NUM_SEEDS = 9, 3
@@ -155,6 +156,28 @@ def test_decisions_are_judged_where_they_were_not_made() -> None:
     assert (gambler["least_possible"], gambler["loss_of_median_number"]) == pytest.approx((0.1, 0.3))
     one_world = pd.DataFrame(rows).query("world == 'world0'")
     assert decisions_table(one_world).empty
+
+
+def test_a_switch_is_compared_with_nothing_switched(scores: pd.DataFrame) -> None:
+    number = "temporal-full/ndcg@10"
+    noise = np.random.default_rng(5).normal(size=len(scores))
+    switched = scores.assign(world="everyday:drift=0", **{f"offline/{number}": noise})
+    table = sensitivity_table({"nothing": scores, "drift": switched}, (number,), num_bootstrap=50)
+    base, without = table.set_index("switched_off").loc[["nothing", "drift"]].to_dict("records")
+    assert base["agreement"] > 0.3 and (base["change"], base["change_low"], base["change_high"]) == (0, 0, 0)
+    assert without["change"] == pytest.approx(without["agreement"] - base["agreement"])
+    assert without["change_low"] < without["change"] < without["change_high"]
+    with pytest.raises(ValueError, match="scores of one switch must be of one world"):
+        sensitivity_table({"nothing": pd.concat([scores, switched])}, (number,), num_bootstrap=5)
+
+
+def test_decay_tells_agreement_by_the_age_of_the_log(scores: pd.DataFrame) -> None:
+    number = "random-full/ndcg@10"
+    table = decay_table({10: scores, 20: scores.assign(**{f"offline/{number}": 0.0})}, (number,), num_bootstrap=50)
+    assert table["log_days"].tolist() == [10, 20] and table["num_retrainings"].tolist() == [9, 19]
+    agreement = resampled_spearman(scores, (f"offline/{number}",), "online/clicks_per_slate", 1)
+    assert table["agreement"].iloc[0] == pytest.approx(agreement[0, 0]) and np.isnan(table["agreement"].iloc[1])
+    assert (table["ceiling"] > 0.8).all()
 
 
 def test_the_ladders_of_the_temporal_split_need_no_other_split() -> None:

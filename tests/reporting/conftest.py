@@ -6,6 +6,8 @@ import numpy as np
 import pandas
 import pytest
 
+from recsim_lab.evaluation.attribution import PARTS
+
 SETTING = {"world": "everyday", "logging_policy": "popularity", "deployment": "retrained", "num_retrainings": 20}
 AGENTS = {
     "random": "random",
@@ -61,4 +63,14 @@ def daily() -> pandas.DataFrame:
             | {"clicks_per_slate": 0.1 + 0.05 * place + 0.01 * noise.normal()}
             for (place, (agent, family)), seed, day in itertools.product(enumerate(AGENTS.items()), range(3), range(12))
         ]
+    )
+
+
+@pytest.fixture
+def attribution() -> pandas.DataFrame:
+    """A number that agrees by .4, most of whose gap is that foreseeing is not recommending."""
+    values = dict(zip(PARTS, (0.1, 0.05, -0.05, 0.25, 0.15, 0.1), strict=True)) | {"total": 0.6}
+    number = {"protocol": "random-full", "offline_metric": "ndcg@10", "online_metric": "clicks_per_slate"}
+    return pandas.DataFrame(
+        [number | {"part": part, "value": v, "low": v - 0.1, "high": v + 0.1} for part, v in values.items()]
     )

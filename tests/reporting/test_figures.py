@@ -16,6 +16,7 @@ from recsim_lab.reporting import (
     engagement_over_days,
     offline_online_scatter,
 )
+from recsim_lab.reporting.figures import attribution_waterfall
 from recsim_lab.reporting.palette import MUTED, SERIES, family_styles
 
 TEXT = "{http://www.w3.org/2000/svg}text"
@@ -37,8 +38,9 @@ def height_of(text: ElementTree.Element) -> float:
 
 
 @pytest.fixture
-def figures(scores, correlations, daily) -> list[Figure]:
+def figures(scores, correlations, daily, attribution) -> list[Figure]:
     return [
+        attribution_waterfall(attribution),
         offline_online_scatter(scores, [NDCG, SAMPLED_AUC], "clicks_per_slate"),
         agreement_heatmap(correlations),
         engagement_over_days(daily),
@@ -65,8 +67,9 @@ def test_figures_scale_and_keep_text_as_text(figures):
         assert len(list(root.iter(TEXT))) > 5
 
 
-def test_same_data_give_the_same_bytes(scores, correlations, daily, figures):
+def test_same_data_give_the_same_bytes(scores, correlations, daily, attribution, figures):
     again = [
+        attribution_waterfall(attribution),
         offline_online_scatter(scores, [NDCG, SAMPLED_AUC], "clicks_per_slate"),
         agreement_heatmap(correlations),
         engagement_over_days(daily),
@@ -262,6 +265,15 @@ def test_missing_columns_and_families_are_named(scores, daily):
         engagement_over_days(daily, families=["mf", "random"])
     with pytest.raises(ValueError, match="daily must have rows"):
         engagement_over_days(daily.head(0))
+
+
+def test_waterfall_leads_from_agreement_to_one(attribution):
+    figure = attribution_waterfall(attribution)
+    written = texts(figure)
+    assert any(text.startswith("agreement of this number: 0.40") for text in written)
+    assert any(text.endswith("recommending: 0.25") for text in written)
+    with pytest.raises(ValueError, match="each part of one number once"):
+        attribution_waterfall(attribution.iloc[1:])
 
 
 def test_families_keep_their_colours_and_the_oracle_takes_none():

@@ -124,3 +124,16 @@ def test_held_out_auc_on_movielens_1m(record_property):
     assert auc(liked, biases) == pytest.approx(0.84, abs=0.01)
     assert over_biases[0] >= 0.01 and over_biases[1] > 0
     assert over_factors[0] >= -0.01
+
+
+def test_a_part_of_the_sample_keeps_its_estimates():
+    whole, part = make_world("movielens"), make_world("movielens", num_users=100, num_items=300, seed=3)
+    assert (part.population.num_users, part.catalogue.num_items) == (100, 300)
+    of_whole = {tuple(row) for row in np.round(whole.population.latent, 5).tolist()}
+    assert {tuple(row) for row in np.round(part.population.latent, 5).tolist()} <= of_whole
+    assert set(part.catalogue.titles) < set(whole.catalogue.titles)
+    other = make_world("movielens", num_users=100, num_items=300, seed=4)
+    assert other.catalogue.titles == part.catalogue.titles
+    assert not np.array_equal(other.population.latent, part.population.latent)
+    with pytest.raises(ValueError, match=r"num_users must be in \[0, 671\], got 700"):
+        make_world("movielens", num_users=700)

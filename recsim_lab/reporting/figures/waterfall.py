@@ -57,7 +57,7 @@ def attribution_waterfall(attribution: pandas.DataFrame) -> Figure:
     return Figure((panel,), caption, f"Waterfall of {len(PARTS)} parts of the gap between {number} and the truth.")
 
 
-def _name(axes, place: float, words: str) -> None:  # type: ignore[no-untyped-def]
+def _name(axes, place: int, words: str) -> None:  # type: ignore[no-untyped-def]
     axes.text(
         0.0, place - 0.36, words, transform=axes.get_yaxis_transform(), va="center", fontsize=SMALL, color=INK.light
     )

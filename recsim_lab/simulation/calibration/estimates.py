@@ -1,7 +1,7 @@
 """What ratings tell about their users and items, as one bundle that a small file can hold."""
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,20 @@ class Estimates:
     titles: tuple[str, ...]
     user_ids: Int[A, " users"]
     item_ids: Int[A, " items"]
+
+    def take(self, users: Int[A, " some_users"], items: Int[A, " some_items"]) -> "Estimates":
+        """Some of the users and items, with what was estimated from all of them."""
+        factors = replace(
+            self.factors,
+            **{f"user_{name}": getattr(self.factors, f"user_{name}")[users] for name in ("bias", "factors")},
+            **{f"item_{name}": getattr(self.factors, f"item_{name}")[items] for name in ("bias", "factors")},
+        )
+        of_users = ("ratings_per_user", "user_topics", "part_of_day", "age", "user_ids")
+        of_items = ("ratings_per_item", "topic", "item_ids")
+        chosen: dict[str, Any] = {name: getattr(self, name)[users] for name in of_users}
+        chosen |= {name: getattr(self, name)[items] for name in of_items}
+        titles = tuple(self.titles[item] for item in items) if self.titles else ()
+        return replace(self, factors=factors, titles=titles, **chosen)
 
     def save(self, path: Path) -> None:
         """Write a compressed `.npz`; vectors are kept in half precision, biases in single."""
