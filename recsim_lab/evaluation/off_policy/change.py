@@ -188,23 +188,20 @@ def weighted(
     Their errors add up within a row as if they were of one sign.
     """
 
-    def value(constant: float) -> Float[A, " rows"]:
-        return base + _row_sums(lambda weight: change.apply(weight, constant), weights.value, effect)
-
     constant = change.constant
     if constant is None:
-        largest = float(np.abs(weights.value).max())
-        trial = partial(_mean_and_error, value, logged)
-        constant = change.choose(trial, change.candidates(largest))
+        trial = partial(_mean_and_error, base, effect, weights, change, logged)
+        constant = change.choose(trial, change.candidates(float(np.abs(weights.value).max())))
     error = base_error
     if weights.error is not None:
         # No change is steeper than the weight itself.
         of_weights = np.einsum("rs,rs->r", weights.error, np.abs(effect))
         error = of_weights if error is None else error + of_weights
-    changed, values = change.apply(weights.value, constant), value(constant)
+    values, changed = _values(base, effect, weights, change, constant), change.apply(weights.value, constant)
     if change.name == "":
         return Terms(values, changed, error)
-    return Terms(values, changed, error, constant, float(values.mean() - value(np.inf).mean()))
+    plain = _values(base, effect, weights, change, np.inf)
+    return Terms(values, changed, error, constant, float(values.mean() - plain.mean()))
 
 
 def slope(trial: Trial, constants: Float[A, " constants"]) -> float:
@@ -229,19 +226,26 @@ def least_error(trial: Trial, constants: Float[A, " constants"]) -> float:
 
 
 def _mean_and_error(
-    value: Callable[[float], Float[A, " rows"]], logged: LoggedSlates, constant: float
-) -> tuple[float, float]:
-    mean, error = mean_and_error(value(constant), logged)
-    return mean, np.nan_to_num(error)
-
-
-def _row_sums(
-    change: Callable[[Float[A, "some slots"]], Float[A, "some slots"]],
-    weight: Float[A, "rows slots"],
+    base: Float[A, " rows"] | float,
     effect: Float[A, "rows slots"],
+    weights: Weights,
+    change: Change,
+    logged: LoggedSlates,
+    constant: float,
+) -> tuple[float, float]:
+    mean, error = mean_and_error(_values(base, effect, weights, change, constant), logged)
+    return mean, float(np.nan_to_num(error))
+
+
+def _values(
+    base: Float[A, " rows"] | float,
+    effect: Float[A, "rows slots"],
+    weights: Weights,
+    change: Change,
+    constant: float,
 ) -> Float[A, " rows"]:
-    sums = np.empty(len(weight))
-    for start in range(0, len(weight), _ROWS_AT_ONCE):
+    sums = np.empty(len(effect))
+    for start in range(0, len(effect), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
-        np.einsum("rs,rs->r", change(weight[rows]), effect[rows], out=sums[rows])
-    return sums
+        np.einsum("rs,rs->r", change.apply(weights.value[rows], constant), effect[rows], out=sums[rows])
+    return base + sums

@@ -34,37 +34,35 @@ def logged_actions(
     for name, table in (("logging", logging), ("target", target)):
         if len(table) and (off := np.abs(table.sum(axis=1) - 1).max()) > 1e-5:
             raise ValueError(f"{name} must sum to 1 in every row, got {off:.2g} more or less")
-    rows = np.arange(len(action))
-
-    def of(table: Float[A, "rows actions"]) -> Float[A, "rows 1"]:
-        return table[rows, action][:, None].astype(np.float64)
-
-    def told(table: Float[A, "rows actions"]) -> Probabilities:
-        nothing = np.zeros((len(action), 1))
-        return Probabilities(of(table), of(table), nothing, nothing)
-
     model = None
     if predicted is not None:
         expected = np.einsum("ra,ra->r", target, predicted)[:, None]
-        model = Predictions(of(predicted), expected, np.zeros_like(expected))
+        model = Predictions(_of(predicted, action), expected, np.zeros_like(expected))
     groups = None
     if group is not None:
-        num_groups = int(group.max()) + 1
-        member = (group[:, None] == np.arange(num_groups)).astype(np.float64)
-        by_group = [(table @ member)[:, group] for table in (logging, target)]
-        support = _support(logging @ member, target @ member)
-        groups = Groups(told(by_group[0]), told(by_group[1]), support)
+        member = (group[:, None] == np.arange(int(group.max()) + 1)).astype(np.float64)
+        of_group = (logging @ member, target @ member)
+        of_logging, of_target = (_told(table, group[action]) for table in of_group)
+        groups = Groups(of_logging, of_target, _support(*of_group))
     return LoggedSlates(
         reward[:, None].astype(np.float64),
-        told(logging),
-        told(target),
+        _told(logging, action),
+        _told(target, action),
         cluster,
         _support(logging, target),
         model,
         model,
         groups,
-        additive=None,
     )
+
+
+def _of(table: Float[A, "rows actions"], action: Int[A, " rows"]) -> Float[A, "rows 1"]:
+    return np.take_along_axis(table, action[:, None].astype(np.int64), axis=1).astype(np.float64)
+
+
+def _told(table: Float[A, "rows actions"], action: Int[A, " rows"]) -> Probabilities:
+    probability, nothing = _of(table, action), np.zeros((len(action), 1))
+    return Probabilities(probability, probability, nothing, nothing)
 
 
 def _support(logging: Float[A, "rows actions"], target: Float[A, "rows actions"]) -> Support:

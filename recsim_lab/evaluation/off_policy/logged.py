@@ -50,10 +50,14 @@ class Groups:
 
 @dataclass(frozen=True)
 class RowWeights:
-    """One weight for a whole slate, with its standard error; it may be negative."""
+    """One weight for a whole slate, with its standard error; it may be negative.
+
+    `outside` is the share of the target's marginal probabilities that no mixture of logged slates can make up.
+    """
 
     value: Float[A, " rows"]
     error: Float[A, " rows"]
+    outside: Float[A, " rows"]
 
 
 @dataclass(frozen=True)

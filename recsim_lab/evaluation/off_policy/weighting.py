@@ -176,7 +176,12 @@ class Additive(Weighting):
         return _for_all_slots(value, error if error.any() else None, logged)
 
     def known_support(self, logged: LoggedSlates) -> Interval | None:
-        return _of_slates(logged.support, "marginal")
+        known = _of_slates(logged.support, "marginal")
+        outside = float(logged.additive.outside.mean()) if logged.additive is not None else 0.0
+        if known is None:
+            # The mean weight cannot tell: what lies outside has weight 0 whatever is shown.
+            return Interval(outside, outside, outside)
+        return Interval(*(max(share, outside) for share in (known.estimate, known.low, known.high)))
 
 
 @final
