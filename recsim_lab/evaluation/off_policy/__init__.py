@@ -13,14 +13,19 @@
 | PI, weighted PI | `InversePropensity(Additive())`, `SelfNormalised(Additive())` |
 | Cascade-DR | `CascadeDoublyRobust()` |
 | MIPS | `InversePropensity(Grouped())` |
+
+`logged_slates` prepares a log and a target policy for all of them, `logged_actions` the log of a contextual bandit.
 """
 
+from recsim_lab.evaluation.off_policy.assess import Question, assess, logged_slates
+from recsim_lab.evaluation.off_policy.calibrated_scores import CalibratedScores
 from recsim_lab.evaluation.off_policy.change import Change, Clip, Plain, Shrink, Switch
 from recsim_lab.evaluation.off_policy.distributions import logged_actions
 from recsim_lab.evaluation.off_policy.doubly_robust import CascadeDoublyRobust, Direct, DoublyRobust
 from recsim_lab.evaluation.off_policy.estimate import MOST_UNSUPPORTED, Estimate, Estimator, Terms
 from recsim_lab.evaluation.off_policy.inverse_propensity import InversePropensity, Replay, SelfNormalised
 from recsim_lab.evaluation.off_policy.logged import Groups, LoggedSlates, Predictions, RowWeights, Support
+from recsim_lab.evaluation.off_policy.reward_model import Expectation, RewardModel, SmoothedRates
 from recsim_lab.evaluation.off_policy.weighting import (
     Additive,
     Cascade,
@@ -34,6 +39,7 @@ from recsim_lab.evaluation.off_policy.weighting import (
 __all__ = [
     "MOST_UNSUPPORTED",
     "Additive",
+    "CalibratedScores",
     "Cascade",
     "CascadeDoublyRobust",
     "Change",
@@ -42,6 +48,7 @@ __all__ = [
     "DoublyRobust",
     "Estimate",
     "Estimator",
+    "Expectation",
     "Grouped",
     "Groups",
     "Independent",
@@ -49,15 +56,20 @@ __all__ = [
     "LoggedSlates",
     "Plain",
     "Predictions",
+    "Question",
     "Replay",
+    "RewardModel",
     "RowWeights",
     "SelfNormalised",
     "Shrink",
+    "SmoothedRates",
     "Support",
     "Switch",
     "Terms",
     "Weighting",
     "Weights",
     "WholeSlate",
+    "assess",
     "logged_actions",
+    "logged_slates",
 ]
