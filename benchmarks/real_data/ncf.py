@@ -65,7 +65,11 @@ DOT = "batch_size=2048,learning_rate=0.002"
 LAYERS = "batch_size=1024,weight_decay=0.0002"
 SIZES = (
     Size(16, f"{DOT},weight_decay=0.0011,epochs=20", f"{LAYERS},learning_rate=0.01,epochs=14"),
-    Size(128, f"{DOT},weight_decay=0.0014,epochs=16", f"{LAYERS},learning_rate=0.005,epochs=12"),
+    Size(
+        128,
+        "batch_size=4096,learning_rate=0.002,weight_decay=0.0022,epochs=24",
+        f"{LAYERS},learning_rate=0.005,epochs=12",
+    ),
 )
 
 
