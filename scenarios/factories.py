@@ -2,7 +2,7 @@
 
 from agents.business_rules import RepeatRules
 from agents.registry import family_of, make_agent, target_of
-from recsim_lab.evaluation.study import Factories
+from recsim_lab.evaluation.plan import Factories
 from recsim_lab.policy import Observation, Policy
 from recsim_lab.simulation.presets import make_world
 from recsim_lab.simulation.world import World

@@ -19,8 +19,9 @@ import pandas as pd
 
 from recsim_lab.datasets import load_sample
 from recsim_lab.evaluation.claims import Comparison, claims_table
+from recsim_lab.evaluation.plan import Plan
 from recsim_lab.evaluation.statistics import holm
-from recsim_lab.evaluation.study import Plan, Progress, check_plan, run_study
+from recsim_lab.evaluation.study import Progress, check_plan, run_study
 from recsim_lab.reporting.claims import write_claims_report
 from scenarios.command_line import Counter, console, counting, parse, plain_errors, run_folder, show_table
 from scenarios.factories import FACTORIES
@@ -127,14 +128,14 @@ def main() -> None:
     parts = []
     for place, (world, plan) in enumerate(plans(config).items()):
         with counting(world) as count:
-            scores, _ = run_study(
+            study = run_study(
                 plan,
                 FACTORIES,
                 run.path / f"study-{place}",
                 config.num_workers,
                 _teller(count),
             )
-        parts.append(scores)
+        parts.append(study.scores)
     scores = pd.concat(parts, ignore_index=True)
     with counting("Real ratings") as count:
         real, negatives = real_claims(load_sample(), config.seeds, lambda what, done, total: count(what, done, total))

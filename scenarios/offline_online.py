@@ -25,9 +25,10 @@ from recsim_lab.evaluation.advice import advice_table, usual_advice
 from recsim_lab.evaluation.agreement import AGENT_SETS, agreement_table
 from recsim_lab.evaluation.attribution import attribution_table
 from recsim_lab.evaluation.decisions import decisions_table
+from recsim_lab.evaluation.plan import Plan
 from recsim_lab.evaluation.protocols import usual_protocols
 from recsim_lab.evaluation.sensitivity import decay_table, sensitivity_table
-from recsim_lab.evaluation.study import Plan, check_plan, run_study
+from recsim_lab.evaluation.study import check_plan, run_study
 from recsim_lab.reporting.offline_online import answer_of, write_offline_online_report
 from recsim_lab.reporting.offline_online_tables import (
     MAIN_METRIC,
@@ -113,6 +114,8 @@ class Config:
     """The agents of these two."""
     max_requests: int = 1000
     """Most test requests of a protocol."""
+    estimated_slates: int = 2000
+    """Most slates that off-policy estimators read of a log."""
     num_bootstrap: int = 500
     """Resamples behind each interval of agreement."""
     num_workers: int = min(os.cpu_count() or 1, 8)
@@ -157,6 +160,7 @@ def plan_of(config: Config) -> Plan:
         replicate=True,
         protocols=usual_protocols(config.test_days),
         cutoffs=(10,),
+        estimated_slates=config.estimated_slates,
         max_requests=config.max_requests,
     )
 
@@ -209,9 +213,10 @@ def main() -> None:
                     lambda unit, done, total: count(f"{unit.world} {unit.seed} {unit.agent or 'log'}", done, total),
                 )
             )
-    scores, daily = tables[0]
-    extra = dict(zip(others, (found for found, _ in tables[1:]), strict=True))
-    results = {"scores": scores, "daily": daily} | _analysed(config, plan, scores, extra)
+    main, scores = tables[0], tables[0].scores
+    extra = dict(zip(others, (found.scores for found in tables[1:]), strict=True))
+    results = {"scores": scores, "daily": main.daily, "estimates": main.estimates}
+    results |= _analysed(config, plan, scores, extra)
     for name, table in results.items():
         path = run.write_table(name, table)
     report = write_offline_online_report(run.path, results, provenance)

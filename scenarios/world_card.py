@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from recsim_lab.evaluation.oracle import REFERENCES
-from recsim_lab.evaluation.study import Plan, check_plan, run_study
+from recsim_lab.evaluation.plan import Plan, Unit
+from recsim_lab.evaluation.study import check_plan, run_study
 from recsim_lab.evaluation.world_card import Requirement, world_card
 from scenarios.command_line import console, counting, parse, plain_errors, run_folder, show_table
 from scenarios.factories import FACTORIES
@@ -52,13 +53,13 @@ def main() -> None:
         run = run_folder("world_card", config.name)
         run.begin(config)
     with counting("Ladder and agents") as count:
-        scores, _ = run_study(
+        scores = run_study(
             ladder, FACTORIES, run.path / "ladder", config.num_workers, lambda u, i, n: count(f"{u.agent}", i, n)
-        )
+        ).scores
     with counting("Daily retrained MF, to day 60") as count:
-        _, daily = run_study(
+        daily = run_study(
             loop, FACTORIES, run.path / "loop", config.num_workers, lambda u, i, n: count(f"{u.agent}", i, n)
-        )
+        ).daily
     card = world_card(scores, _churned(daily, config.world), _clicks_in_log(run.path, config.world, seeds))
     run.write_table("card", pd.DataFrame([vars(row) | {"holds": row.holds} for row in card]))
     show_table(
@@ -81,7 +82,7 @@ def _clicks_in_log(path: Path, world: str, seeds: tuple[int, ...]) -> pd.Series:
     from recsim_lab.interaction_log import read_log
 
     num_users = FACTORIES.world(world, 0).population.num_users
-    folders = [path / "ladder" / "units" / world / f"seed={seed}" / "platform" / "log" for seed in seeds]
+    folders = [path / "ladder" / "units" / Unit(world, seed, None).folder / "platform" / "log" for seed in seeds]
     return pd.Series([read_log(folder).clicks.sum() / num_users for folder in folders])
 
 

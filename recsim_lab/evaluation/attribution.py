@@ -18,9 +18,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from recsim_lab.evaluation.agreement import KEYS, REPLICATE
+from recsim_lab.evaluation.cell import EXPECTED
 from recsim_lab.evaluation.contrasts import interval_of, resampled_spearman
 from recsim_lab.evaluation.protocols import Click, Protocol, TemporalSplit, TrueChoice
-from recsim_lab.evaluation.study import EXPECTED
 
 A = np.ndarray
 

@@ -21,8 +21,9 @@ import numpy as np
 
 from recsim_lab.evaluation.online import follow
 from recsim_lab.evaluation.oracle import Oracle
+from recsim_lab.evaluation.plan import Factories, Unit
 from recsim_lab.evaluation.run_folder import RunFolder
-from recsim_lab.evaluation.study import Factories, Progress, Unit
+from recsim_lab.evaluation.study import Progress
 from recsim_lab.evaluation.units import claim, finished, safe_name
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.platform import Platform, Retraining

@@ -13,7 +13,7 @@ from agents.business_rules import RepeatRules
 from agents.registry import family_of, make_agent, target_of
 from recsim_lab.evaluation import dividend
 from recsim_lab.evaluation.dividend import Explorer, LoopPlan, exposure, published_dividend, run_loops, served_by
-from recsim_lab.evaluation.study import Factories
+from recsim_lab.evaluation.plan import Factories
 from recsim_lab.platform import Platform
 from recsim_lab.policy import Observation, Policy
 from recsim_lab.simulation.presets import make_world

@@ -17,9 +17,11 @@ import pytest
 from agents.business_rules import RepeatRules
 from agents.registry import family_of, make_agent, target_of
 from recsim_lab.evaluation import study, units
+from recsim_lab.evaluation.estimates import ESTIMATORS
 from recsim_lab.evaluation.online import ONLINE_METRICS
+from recsim_lab.evaluation.plan import Factories, Plan, Unit
 from recsim_lab.evaluation.protocols import RandomisedOnly, Return, TemporalSplit, usual_protocols
-from recsim_lab.evaluation.study import Factories, Plan, Unit, run_study
+from recsim_lab.evaluation.study import Tables, run_study
 from recsim_lab.interaction_log import read_log
 from recsim_lab.policy import Observation, Policy
 from recsim_lab.simulation.presets import make_world
@@ -55,6 +57,7 @@ PLAN = Plan(
     protocols=usual_protocols(2, num_sampled=10),
     cutoffs=(1, 5),
     max_requests=100,
+    estimated_slates=100,
 )
 SCRIPT = """
 import sys
@@ -63,7 +66,7 @@ from tests.evaluation.test_study import FACTORIES, PLAN
 from recsim_lab.evaluation.study import run_study
 
 if __name__ == "__main__":
-    for table, name in zip(run_study(PLAN, FACTORIES, Path(sys.argv[1]), num_workers=2), ("scores", "daily")):
+    for name, table in vars(run_study(PLAN, FACTORIES, Path(sys.argv[1]), num_workers=2)).items():
         table.to_parquet(Path(sys.argv[1]) / f"{name}.parquet")
 """
 
@@ -74,17 +77,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def tables(folder: Path) -> Tables:
     return run_study(PLAN, FACTORIES, folder)
 
 
-def _assert_same(first: tuple[pd.DataFrame, ...], second: tuple[pd.DataFrame, ...]) -> None:
-    for one, two in zip(first, second, strict=True):
-        pd.testing.assert_frame_equal(one, two, check_exact=True)
+def _assert_same(first: Tables, second: Tables) -> None:
+    for name, table in vars(first).items():
+        pd.testing.assert_frame_equal(table, getattr(second, name), check_exact=True)
 
 
-def test_there_is_a_row_for_each_agent_seed_and_deployment(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    scores, daily = tables
+def test_there_is_a_row_for_each_agent_seed_and_deployment(tables: Tables) -> None:
+    scores, daily = tables.scores, tables.daily
     keys = ["world", "logging_policy", "agent", "seed", "deployment"]
     assert not scores.duplicated(keys).any()
     found = set(scores[["agent", "seed", "deployment"]].itertuples(index=False, name=None))
@@ -98,8 +101,8 @@ def test_there_is_a_row_for_each_agent_seed_and_deployment(tables: tuple[pd.Data
     assert set(daily["day"]) == {5, 6}
 
 
-def test_every_protocol_and_every_online_metric_is_there(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    scores, _ = tables
+def test_every_protocol_and_every_online_metric_is_there(tables: Tables) -> None:
+    scores = tables.scores
     agents = scores[scores["family"] != "oracle"]
     ranking = {"hr@1", "recall@5", "precision@5", "ndcg@5", "dcg@5", "mrr@5", "map@5", "auc"}
     for protocol in PLAN.protocols:
@@ -126,38 +129,50 @@ def test_every_protocol_and_every_online_metric_is_there(tables: tuple[pd.DataFr
         assert scores[f"online/{metric}"].notna().all(), metric
 
 
-def test_deployments_share_their_offline_scores(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    scores, _ = tables
+def test_each_estimator_has_a_row_with_a_value_or_a_reason(tables: Tables) -> None:
+    estimates, scores = tables.estimates, tables.scores
+    assert len(estimates) == len(PLAN.agents) * len(PLAN.seeds) * len(ESTIMATORS)
+    assert (estimates["value"].isna() == (estimates["reason"] != "")).all()
+    assert estimates["truth"].between(0.01, 2).all()
+    known = estimates[estimates["reason"] == ""]
+    assert {"direct", "ips", "snips", "dr"} <= {name.partition(":")[0] for name in known["estimator"]}
+    row = known.iloc[0]
+    same = (scores["agent"] == row["agent"]) & (scores["seed"] == row["seed"])
+    assert (scores.loc[same, f"offline/off-policy/{row['estimator']}"] == row["value"]).all()
+
+
+def test_deployments_share_their_offline_scores(tables: Tables) -> None:
+    scores = tables.scores
     offline = [c for c in scores if c.startswith("offline/")]
     agents = scores[scores["family"] != "oracle"]
     assert (agents.groupby(["agent", "seed"])[offline].nunique() <= 1).all(axis=None)
     assert (agents.groupby("agent")[offline].nunique() > 1).any(axis=None)
 
 
-def test_what_slates_earn_of_frozen_users_is_near_what_they_earn(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_what_slates_earn_of_frozen_users_is_near_what_they_earn(tables: Tables) -> None:
     """In expectation before anyone answered, and with luck and changing users: two days of 60 users."""
-    scores, _ = tables
+    scores = tables.scores
     agents = scores[(scores["family"] != "oracle") & (scores["deployment"] != "retrained")]
     ratio = agents["truth/frozen-users/expected_clicks"] / agents["online/clicks_per_slate"]
     assert ratio.between(0.5, 2).all()
     assert agents.groupby(["agent", "seed"])["truth/frozen-users/expected_clicks"].nunique().max() == 2
 
 
-def test_the_oracle_earns_most_and_regrets_nothing(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    scores, _ = tables
+def test_the_oracle_earns_most_and_regrets_nothing(tables: Tables) -> None:
+    scores = tables.scores
     means = scores.groupby("family")[["online/clicks_per_slate", "online/regret"]].mean()
     assert means["online/clicks_per_slate"].idxmax() == "oracle"
     assert (scores.loc[scores["family"] == "oracle", "online/regret"] == 0).all()
 
 
-def test_a_finished_study_is_read_back(tables: tuple[pd.DataFrame, pd.DataFrame], folder: Path) -> None:
+def test_a_finished_study_is_read_back(tables: Tables, folder: Path) -> None:
     done: list[int] = []
     again = run_study(PLAN, FACTORIES, folder, progress=lambda unit, now, _: done.append(now))
     assert done == [2, 8]  # the logs and the rest are found done, and nothing is done again
     _assert_same(tables, again)
 
 
-def test_missing_units_are_done_again(tables: tuple[pd.DataFrame, pd.DataFrame], folder: Path) -> None:
+def test_missing_units_are_done_again(tables: Tables, folder: Path) -> None:
     missing = [Unit("everyday", 0, "oracle"), Unit("everyday", 1, PLAN.agents[1])]
     for unit in missing:
         (folder / "units" / unit.file_name).unlink()
@@ -168,9 +183,7 @@ def test_missing_units_are_done_again(tables: tuple[pd.DataFrame, pd.DataFrame],
     _assert_same(tables, again)
 
 
-def test_a_killed_study_goes_on_to_the_same_tables_with_two_workers(
-    tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path
-) -> None:
+def test_a_killed_study_goes_on_to_the_same_tables_with_two_workers(tables: Tables, tmp_path: Path) -> None:
     """Killed while both logs are collected, then run to the end. One worker made `tables`."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     script = tmp_path / "study_script.py"
@@ -189,8 +202,8 @@ def test_a_killed_study_goes_on_to_the_same_tables_with_two_workers(
     assert not any(map(_is_alive, workers))
     assert not (tmp_path / "study" / "scores.parquet").exists()
     subprocess.run(command, env=environment, cwd=ROOT, check=True)
-    found = tuple(pd.read_parquet(tmp_path / "study" / f"{name}.parquet") for name in ("scores", "daily"))
-    _assert_same(tables, found)
+    found = {name: pd.read_parquet(tmp_path / "study" / f"{name}.parquet") for name in vars(tables)}
+    _assert_same(tables, Tables(**found))
 
 
 def _children(pid: int) -> list[int]:
@@ -266,7 +279,7 @@ def test_after_an_error_the_rest_is_not_run(tmp_path: Path, monkeypatch: pytest.
     assert len(begun) < 10
 
 
-def test_another_plan_does_not_take_over_results(tables: tuple[pd.DataFrame, pd.DataFrame], folder: Path) -> None:
+def test_another_plan_does_not_take_over_results(tables: Tables, folder: Path) -> None:
     other = replace(PLAN, log_days=6, cutoffs=(1, 10))
     with pytest.raises(ValueError, match=r"another plan \(different: cutoffs, log_days\); use another folder"):
         run_study(other, FACTORIES, folder)

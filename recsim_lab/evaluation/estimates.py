@@ -1,0 +1,84 @@
+"""What off-policy estimators say an agent would earn at the requests of a log's last days, beside what it would."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from recsim_lab.evaluation.off_policy import (
+    Additive,
+    Cascade,
+    CascadeDoublyRobust,
+    Clip,
+    Direct,
+    DoublyRobust,
+    Estimator,
+    Grouped,
+    InversePropensity,
+    Question,
+    Replay,
+    SelfNormalised,
+    Shrink,
+    Switch,
+    WholeSlate,
+    assess,
+    logged_slates,
+)
+from recsim_lab.evaluation.offline import Restrict
+from recsim_lab.evaluation.truth import Moments
+from recsim_lab.interaction_log import InteractionLog
+from recsim_lab.policy import FeatureTable, Policy
+from recsim_lab.probabilities import redraw
+
+A = np.ndarray
+
+ESTIMATORS: tuple[Estimator, ...] = (
+    Replay(),
+    Direct(),
+    InversePropensity(),
+    InversePropensity(change=Clip()),
+    SelfNormalised(),
+    DoublyRobust(),
+    DoublyRobust(change=Switch()),
+    DoublyRobust(change=Shrink()),
+    InversePropensity(Cascade()),
+    CascadeDoublyRobust(),
+    InversePropensity(Additive()),
+    SelfNormalised(Additive()),
+    InversePropensity(WholeSlate()),
+    InversePropensity(Grouped()),
+)
+PROTOCOL = "off-policy"
+"""The protocol that estimates stand under."""
+
+
+def estimates_of(
+    policy: Policy,
+    log: InteractionLog,
+    rows: Int[A, " some"],
+    restrict: Restrict,
+    logging: Policy | None = None,
+    moments: Moments | None = None,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """A row of a table for each of the `ESTIMATORS`, refusals with their reasons among them.
+
+    All estimate the expected clicks per slate of `policy`, which has its rules, at these rows of the log. `truth` is
+    that number itself, where the moments of the log are at hand: the expected clicks of the policy's own slates, had
+    they been shown to the users as they were. `logging` is the policy that served the rows, unless it learned
+    meanwhile; `restrict` applies its rules to requests.
+    """
+    question = Question(groups=_groups(log.features), restrict=restrict, seed=seed)
+    logged = logged_slates(log, policy, logging, question, rows)
+    truth = float("nan")
+    if moments is not None and len(rows):
+        observation = log.observations(rows)
+        slates = policy.recommend(observation, log.num_slots, redraw(observation, 0)).items
+        truth = float(moments.expected_clicks(rows, slates).mean())
+    return [estimate.row() | {"truth": truth} for estimate in assess(logged, ESTIMATORS)]
+
+
+def _groups(features: FeatureTable) -> Int[A, " items"] | None:
+    """The codes of the first categorical field of items."""
+    name = next((field.name for field in features.item_fields if field.kind == "categorical"), None)
+    return None if name is None else features.items[name]
