@@ -8,7 +8,7 @@ every user both policies' items in one slate, and counts whose are clicked. Then
 find the right winner, by formula and by drawing users, without and with what users did before as a covariate (CUPED).
 
     python -m scenarios.experiments                 3 seeds of 1,000 users: 2 minutes on 2 cores
-    python -m scenarios.experiments standard        10 seeds, 2,000 users, a longer test: an hour or so
+    python -m scenarios.experiments standard        10 seeds, 2,000 users, a longer test: an hour or two
 
 Expect: interleaving needs a fraction of the users of an A/B test, and tells a preference, not a number of clicks; CUPED
 saves some percent, since these users' past says little of their future. Interference is small beside sampling; three
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from recsim_lab.evaluation.experiments.findings import effects_table, looks_table, power_tables, preferences_table
 from recsim_lab.evaluation.experiments.trials import TrialPlan, check_trials, run_trials
-from recsim_lab.reporting.experiments import PAIR, compared_effects, compared_needs, write_experiments_report
+from recsim_lab.reporting.experiments import PAIR, RATIO, compared_effects, compared_needs, write_experiments_report
 from recsim_lab.reporting.offline_online import interval_words
 from scenarios.command_line import console, counting, parse, plain_errors, run_folder, show_table
 from scenarios.factories import DESIGNS, FACTORIES
@@ -35,7 +35,7 @@ class Config:
     """Folder of the run under runs/experiments/."""
     worlds: tuple[str, ...] = ("everyday:num_users=1000",)
     """Presets with their parameters."""
-    pairs: tuple[tuple[str, str], ...] = (("popularity", "mf"), ("mf", "mf:epsilon=0.1"))
+    pairs: tuple[tuple[str, str], ...] = (("popularity", "mf"), ("mf:dim=4", "mf"))
     """Control and challenger of each comparison, as agents with their parameters."""
     seeds: int = 3
     """Number of seeds; each is a world, a log and a division of users of its own."""
@@ -52,14 +52,16 @@ class Config:
     num_workers: int = min(os.cpu_count() or 1, 8)
     """Processes."""
 
-    def __post_init__(self) -> None:
+    def plan(self) -> TrialPlan:
+        """The trials to run.
+
+        Raises:
+            ValueError: if they, or the numbers of users of which the power is told, make no sense.
+        """
         if not self.sizes or min(self.sizes) < 4 or list(self.sizes) != sorted(set(self.sizes)):
             raise ValueError(f"sizes must be at least 4 users each and ascend, got {self.sizes}")
         if self.num_draws < 1:
             raise ValueError(f"num_draws must be at least 1, got {self.num_draws}")
-
-    def plan(self) -> TrialPlan:
-        """The trials to run."""
         return TrialPlan(
             worlds=self.worlds,
             seeds=tuple(range(self.seeds)),
@@ -75,7 +77,7 @@ PROFILES = {
     "standard": Config(
         name="standard",
         worlds=("everyday",),
-        pairs=(("popularity", "mf"), ("mf", "mf:epsilon=0.1"), ("mf:dim=4", "mf")),
+        pairs=(("popularity", "mf"), ("mf:dim=4", "mf"), ("mf", "mf:epsilon=0.1")),
         seeds=10,
         log_days=14,
         days=28,
@@ -84,8 +86,8 @@ PROFILES = {
 
 
 def main() -> None:
+    config = parse(PROFILES, "What does an online experiment say, and how many users does it need?")
     with plain_errors():
-        config = parse(PROFILES, "What does an online experiment say, and how many users does it need?")
         plan = config.plan()
         check_trials(plan, FACTORIES)
         run = run_folder("experiments", config.name)
@@ -115,15 +117,15 @@ def main() -> None:
     for keys, own in effects.groupby(list(PAIR), sort=False):
         world, control, challenger = keys
         show_table(
-            f"{world}: {challenger} above {control}, {config.seeds} seeds",
-            ("test", "truth", "test says", "sampling", "interference", "95% interval"),
+            f"{world}: {challenger} above {control}, {config.seeds} seeds, in clicks per 1,000 slates",
+            ("A/B test", "truth", "it says", "sampling", "interference", "95% interval"),
             [
                 (
-                    f"{row['learning']}, {row['metric'].replace('_', ' ')}",
-                    *(f"{row[name]:+.4f}" for name in ("truth", "estimate", "sampling", "interference")),
-                    interval_words(row["low"], row["high"], "+.4f"),
+                    row["learning"],
+                    *(f"{1000 * row[name]:+.1f}" for name in ("truth", "estimate", "sampling", "interference")),
+                    interval_words(1000 * row["low"], 1000 * row["high"], "+.1f"),
                 )
-                for row in compared_effects(own).to_dict("records")
+                for row in compared_effects(own[own["metric"] == RATIO]).to_dict("records")
             ],
         )
         mine = (needed[list(PAIR)] == list(keys)).all(axis=1)
