@@ -18,6 +18,7 @@ def power_lines(curves: pandas.DataFrame, target: float = 0.8) -> Figure:
     """
     require_columns(curves, ["protocol", "seed", "users", "power"], "curves")
     require_one_setting(curves, "curves")
+    curves = curves.assign(protocol=curves["protocol"].str.replace("_", " "))
     means = curves.groupby(["protocol", "users"], sort=False)["power"].mean().reset_index()
     protocols = list(dict.fromkeys(means["protocol"]))
     styles = family_styles(protocols)
