@@ -187,7 +187,7 @@ def pairs_of_slates(slates: Int[A, "redraws rows slots"], candidates: Int[A, "ro
     slot, or one item in two.
     """
     shown = slates.transpose(1, 0, 2)[:, :, :, None] == candidates[:, None, None, :]
-    cells = shown.reshape(*shown.shape[:2], -1).astype(np.float32)
+    cells = shown.reshape(*shown.shape[:2], slates.shape[2] * candidates.shape[1]).astype(np.float32)
     num = len(slates)
     value = cells.transpose(0, 2, 1) @ cells / np.float32(num)
     if num == 1:

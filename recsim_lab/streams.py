@@ -6,11 +6,12 @@ draws alone, in a batch of any order, on any shard, and whatever another policy 
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
-from jaxtyping import Float32, Integer, UInt64
+from jaxtyping import Float32, Int64, Integer, UInt64
 
 from recsim_lab.compile import compiled, kernel
 
@@ -168,6 +169,23 @@ def draws_of(seed: int, users: Integer[A, " rows"], session: int = 0, step: int 
         np.full(shape, session, np.int32),
         np.full(shape, step, np.int32),
     )
+
+
+def groups_of(users: Integer[A, " users"], salt: str, shares: Sequence[float]) -> Int64[A, " users"]:
+    """Divides users into groups for good: `shares[i]` of them belong to group i, by a hash of the user under `salt`.
+
+    Groups under different salts are independent. Of two groups, the one whose share grows keeps all its users.
+    """
+    check_shares(shares)
+    # The key is a hash of the salt, so the luck that users have in a run does not decide where they belong.
+    luck = draws_of(0, users).fork(f"groups/{salt}").uniform(0)[:, 0]
+    return np.searchsorted(np.cumsum(shares)[:-1], luck.astype(np.float64), side="right")
+
+
+def check_shares(shares: Sequence[float]) -> None:
+    """Raise ValueError unless the shares are at least 0 and add up to 1."""
+    if not len(shares) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(f"shares must be at least 0 and add up to 1, got {tuple(shares)}")
 
 
 def _mix(seed: UInt64[A, " rows"]) -> UInt64[A, " rows"]:

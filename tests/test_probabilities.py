@@ -84,3 +84,9 @@ def test_two_redraws_at_least():
     with pytest.raises(ValueError, match="num_redraws must be at least 2, got 1"):
         over_redraws(coin(0.5), requests(1), 1)
     assert not np.array_equal(redraw(requests(1), 0).seed, redraw(requests(1), 1).seed)
+
+
+@pytest.mark.parametrize("num_redraws", [1, 3])
+def test_no_requests_have_no_pairs(num_redraws):
+    told = pairs_of_slates(np.zeros((num_redraws, 0, 2), np.int64), np.zeros((0, 5), np.int64))
+    assert told.value.shape == told.error.shape == (0, 10, 10)

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from recsim_lab import streams
-from recsim_lab.streams import Draws, draws_of, philox
+from recsim_lab.streams import Draws, draws_of, groups_of, philox
 
 SEED = 0x0123_4567_89AB_CDEF
 PUBLISHED = [
@@ -217,3 +217,46 @@ def test_seeds_use_all_64_bits_and_no_more():
     for seed in (-1, 2**64):
         with pytest.raises(ValueError, match=rf"seed must be in \[0, 2\^64\), got {seed}"):
             draws_of(seed, np.arange(4))
+
+
+USERS = np.arange(100_000)
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.7, 0.2, 0.1), (0.0, 1.0), (0.25, 0.0, 0.75)])
+def test_groups_have_their_shares(shares):
+    counts = np.bincount(groups_of(USERS, "colour", shares), minlength=len(shares))
+    expected = len(USERS) * np.array(shares)
+    assert not counts[expected == 0].any()
+    if (expected > 0).sum() > 1:
+        assert stats.chisquare(counts[expected > 0], expected[expected > 0]).pvalue > 1e-5
+
+
+def test_groups_follow_from_the_user_alone():
+    group = groups_of(USERS, "colour", (0.3, 0.3, 0.4))
+    order = np.random.default_rng(0).permutation(len(USERS))[:999]
+    assert np.array_equal(groups_of(USERS[order].astype(np.int32), "colour", (0.3, 0.3, 0.4)), group[order])
+    for bit in range(8):
+        # No residue of the number decides: users numbered by country or by age are divided alike.
+        table = np.array([np.bincount(group[USERS >> bit & 1 == odd], minlength=3) for odd in (0, 1)])
+        assert stats.chi2_contingency(table).pvalue > 1e-6
+
+
+def test_groups_under_different_salts_are_independent():
+    groups = [groups_of(USERS, salt, (0.5, 0.5)) for salt in ("a", "b", "a ", "")]
+    for one in range(4):
+        for other in range(one):
+            table = np.histogram2d(groups[one], groups[other], bins=2)[0]
+            assert stats.chi2_contingency(table).pvalue > 1e-6
+    luck = draws_of(0, USERS).uniform(0)[:, 0] < 0.5
+    assert stats.chi2_contingency(np.histogram2d(groups[0], luck, bins=2)[0]).pvalue > 1e-6
+
+
+def test_a_growing_group_keeps_its_users():
+    few, more = (groups_of(USERS, "ramp", (1 - share, share)) == 1 for share in (0.05, 0.5))
+    assert more[few].all() and more.sum() > few.sum()
+
+
+@pytest.mark.parametrize("shares", [(), (0.5, 0.6), (1.5, -0.5)])
+def test_bad_shares_are_refused(shares):
+    with pytest.raises(ValueError, match="shares must be at least 0 and add up to 1, got"):
+        groups_of(USERS[:3], "", shares)

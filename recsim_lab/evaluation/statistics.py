@@ -27,7 +27,7 @@ def mean_interval(values: Float[A, " seeds"], level: float = 0.95) -> Interval:
     One value gives an estimate without ends; a NaN among the values makes all three NaN, since a run that
     failed is seldom a run like the others.
     """
-    _check_level(level)
+    check_level(level)
     if values.size == 0:
         return Interval(np.nan, np.nan, np.nan)
     mean = float(np.mean(values))
@@ -85,7 +85,7 @@ def separated_pairs(values: Float[A, "agents seeds"], level: float = 0.95, *, ho
     chance, and far fewer pairs pass. A pair that differs by the same amount in every seed is separated. NaN
     with fewer than two agents or two seeds; agents with a NaN are left out.
     """
-    _check_level(level)
+    check_level(level)
     values = values[~np.isnan(values).any(axis=1)].astype(np.float64)
     num_agents, num_seeds = values.shape
     if num_agents < 2 or num_seeds < 2:
@@ -106,6 +106,7 @@ def _can_correlate(a: A, b: A) -> bool:
     return a.size >= 2 and all(bool(np.isfinite(x).all() and (x != x[0]).any()) for x in (a, b))
 
 
-def _check_level(level: float) -> None:
+def check_level(level: float) -> None:
+    """Raise ValueError unless the level of an interval is in (0, 1)."""
     if not 0 < level < 1:
         raise ValueError(f"level must be in (0, 1), got {level}")

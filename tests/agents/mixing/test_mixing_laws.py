@@ -9,7 +9,7 @@ from agents.baselines import Popularity, Random
 from agents.business_rules import RepeatRules
 from agents.ease import EASE
 from agents.exploration import EpsilonGreedy
-from agents.mixing import Bandit, BySlot, Quota, TeamDraft, TrainedOn
+from agents.mixing import Bandit, BySlot, ByUser, Quota, TeamDraft, TrainedOn
 from agents.registry import make_agent
 from recsim_lab.policy import Agent, Policy
 from recsim_lab.streams import draws_of
@@ -30,6 +30,8 @@ MIXES: dict[str, Callable[[], Agent]] = {
     "rules-team-draft-exploring": lambda: RepeatRules(TeamDraft((EASE(), explored(Popularity())), redraws=100)),
     "bandit": lambda: Bandit((EASE(), explored(Popularity()))),
     "bandit-epsilon": lambda: Bandit((EASE(), Random()), by="epsilon-greedy", per="slate"),
+    "by-user": lambda: ByUser((EASE(), explored(Popularity()), Random()), shares=(0.5, 0.25, 0.25)),
+    "by-user-diverted": lambda: ByUser((TeamDraft((EASE(), Popularity())), EASE(10.0)), "other", diverted_from=4000),
     "exploring-team-draft": lambda: EpsilonGreedy(TeamDraft((EASE(), Popularity())), 0.3, redraws=100),
     "bandit-of-mixes": lambda: Bandit(
         (
@@ -70,6 +72,8 @@ NESTINGS: dict[str, Callable[[Policy, Policy], Policy]] = {
     "team draft of three": lambda a, b: TeamDraft((a, b, BySlot((b, a), ((0,),)))),
     "bandit": lambda a, b: Bandit((a, explored(b))),
     "bandit by epsilon": lambda a, b: Bandit((a, Random()), by="epsilon-greedy", epsilon=0.4),
+    "by user": lambda a, b: ByUser((a, explored(b))),
+    "by user of a team draft": lambda a, b: ByUser((b, TeamDraft((a, b))), "other salt"),
     "bandit of a team draft": lambda a, b: Bandit((TeamDraft((a, b)), Quota((a, b), (1, 2)))),
 }
 
