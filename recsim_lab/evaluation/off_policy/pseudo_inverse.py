@@ -5,6 +5,8 @@ With G the matrix of how likely logging is to fill two cells at once, q the targ
 and s the indicator of the logged slate's cells, the weight is q' G^+ s.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -15,7 +17,12 @@ A = np.ndarray
 
 _RANK = 1e-5
 """Eigenvalues below this share of the largest are none: probabilities are kept in single precision."""
-_CELLS_AT_ONCE = 2**21
+_ROUNDING = 1e-3
+"""A sum of absolute deviations of cells that is no more than rounding."""
+_NUMBERS_AT_ONCE = 2**20
+"""Entries of matrices that are gathered at once, one matrix a row."""
+_MANY = 8
+"""Rows a request from which on they are taken by request, with one matrix product for all of them."""
 
 
 def uniform_weights(
@@ -64,50 +71,61 @@ def paired_weights(
     those of the weight's factors in it; a slate has one item per slot, which bounds how they add up.
     """
     num_rows, num_slots, num_candidates = target.shape
-    num_cells = num_slots * num_candidates
     matrix = pairs.value.astype(np.float64)
     inverse = np.linalg.pinv(matrix, rcond=_RANK, hermitian=True)
-    exact = not pairs.error.any()
-    value, error, outside = (np.empty(num_rows) for _ in range(3))
-    for start in range(0, num_rows, max(1, _CELLS_AT_ONCE // (num_cells * num_slots))):
-        rows = slice(start, start + max(1, _CELLS_AT_ONCE // (num_cells * num_slots)))
-        group, q = request[rows], target[rows].reshape(-1, num_cells).astype(np.float64)
+    value, error, outside = np.empty(num_rows), np.zeros(num_rows), np.zeros(num_rows)
+    target_errs = target_error is not None and target_error.any()
+    for rows in _pieces(request, len(matrix), num_slots * num_candidates):
+        group, q = request[rows], target[rows].reshape(len(rows), -1).astype(np.float64)
         same = slates[rows][:, :, None] == pairs.candidates[group][:, None, :]
         cells = np.argmax(same, axis=2) + num_candidates * np.arange(num_slots)
-        # The inverse is symmetric: its rows at the logged cells are its columns.
-        solved = sum(inverse[group, cells[:, slot]] for slot in range(num_slots))
-        value[rows] = np.einsum("rc,rc->r", q, solved)
-        value[rows][~same.any(axis=2).all(axis=1)] = np.nan
-        error[rows] = 0.0
-        outside[rows] = 0.0
-        if target_error is not None and target_error.any():
-            error[rows] = _of_cells(solved, target_error[rows].reshape(-1, num_cells), num_slots)
-        if exact:
-            outside[rows] = _outside(matrix, inverse, group, q) / num_slots
-        else:
-            of_target = np.einsum("rcd,rd->rc", inverse[group], q)
-            spread = np.einsum("rc,rcd,rd->r", of_target**2, pairs.error[group].astype(np.float64) ** 2, solved**2)
-            error[rows] = np.hypot(error[rows], num_slots * np.sqrt(spread))
+        of_target = _times(q, inverse, group)
+        known = np.take_along_axis(of_target, cells, axis=1).sum(axis=1)
+        value[rows] = np.where(same.any(axis=2).all(axis=1), known, np.nan)
+        if not pairs.error.any():
+            apart = np.abs(q - _times(of_target, matrix, group)).sum(axis=1)
+            outside[rows] = np.where(apart > _ROUNDING, apart / 2 / num_slots, 0.0)
+        if target_errs or pairs.error.any():
+            # The inverse is symmetric: its rows at the logged cells are its columns.
+            of_slate = sum(inverse[group, cells[:, slot]] for slot in range(num_slots))
+            error[rows] = _first_order(of_target, of_slate, pairs.error, group, num_slots)
+            if target_error is not None:
+                of_cells = _of_cells(of_slate, target_error[rows].reshape(len(rows), -1), num_slots)
+                error[rows] = np.hypot(error[rows], of_cells)
     return RowWeights(value, error, outside)
 
 
-def _outside(
-    matrix: Float[A, "requests cells cells"],
-    inverse: Float[A, "requests cells cells"],
+def _pieces(request: Int[A, " rows"], num_requests: int, num_cells: int) -> Iterator[Int[A, " piece"]]:
+    """Rows that fit into the processor's caches, or share one request where many do."""
+    if num_requests * _MANY <= len(request):
+        order = np.argsort(request, kind="stable")
+        yield from np.split(order, np.flatnonzero(np.diff(request[order])) + 1)
+        return
+    num = max(1, _NUMBERS_AT_ONCE // num_cells**2)
+    yield from (np.arange(start, min(start + num, len(request))) for start in range(0, len(request), num))
+
+
+def _times(
+    q: Float[A, "rows cells"], matrices: Float[A, "requests cells cells"], group: Int[A, " rows"]
+) -> Float[A, "rows cells"]:
+    """Each row times the matrix of its request."""
+    if (group == group[0]).all():
+        return q @ matrices[group[0]]
+    return np.matmul(q[:, None, :], matrices[group])[:, 0]
+
+
+def _first_order(
+    of_target: Float[A, "rows cells"],
+    of_slate: Float[A, "rows cells"],
+    error: Float[A, "requests cells cells"],
     group: Int[A, " rows"],
-    q: Float[A, "rows cells"],
+    num_slots: int,
 ) -> Float[A, " rows"]:
-    """How much of each row's q no mixture of the columns of its matrix makes up: half the distance to the nearest."""
-    projection = matrix @ inverse
-    apart = np.empty(len(q))
-    # Few requests with many rows each: one matrix product a request. Else row by row at once.
-    if len(matrix) * 8 <= len(q):
-        for one in np.unique(group):
-            mine = group == one
-            apart[mine] = np.abs(q[mine] - q[mine] @ projection[one].T).sum(axis=1)
-    else:
-        apart = np.abs(q - np.einsum("rcd,rd->rc", projection[group], q)).sum(axis=1)
-    return np.where(apart > 1e-3, apart / 2, 0.0)
+    """The standard error of q' G^+ s by that of G: a slate fills K^2 pairs of cells."""
+    if not error.any():
+        return np.zeros(len(of_target))
+    spread = (_times(of_target**2, error.astype(np.float64) ** 2, group) * of_slate**2).sum(axis=1)
+    return num_slots * np.sqrt(spread)
 
 
 def _of_cells(factor: Float[A, "rows cells"], error: Float[A, "rows cells"], num_slots: int) -> Float[A, " rows"]:

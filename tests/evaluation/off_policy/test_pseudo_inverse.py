@@ -56,16 +56,17 @@ def test_with_one_slot_it_is_the_ratio_of_probabilities() -> None:
     np.testing.assert_allclose(weights.value, target / logging, rtol=1e-9)
 
 
-def test_each_row_has_the_matrix_of_its_request() -> None:
+@pytest.mark.parametrize("num_rows", [20, 50])
+def test_each_row_has_the_matrix_of_its_request(num_rows: int) -> None:
     rng = np.random.default_rng(1)
     slates = _slates(4, 2)
     tables = rng.dirichlet(np.ones(len(slates)), 3)
     each = [_pairs(slates, table, 4) for table in tables]
     many = PairProbabilities(*(np.concatenate([getattr(p, n) for p in each]) for n in ("candidates", "value", "error")))
-    request, slate = rng.integers(3, size=50), slates[rng.integers(len(slates), size=50)]
-    target = rng.dirichlet(np.ones(4), (50, 2))
+    request, slate = rng.integers(3, size=num_rows), slates[rng.integers(len(slates), size=num_rows)]
+    target = rng.dirichlet(np.ones(4), (num_rows, 2))
     together = paired_weights(many, request, slate, target)
-    for row in range(50):
+    for row in range(num_rows):
         here = slice(row, row + 1)
         alone = paired_weights(each[request[row]], np.zeros(1, int), slate[here], target[here])
         assert together.value[row] == pytest.approx(alone.value[0], rel=1e-9)
