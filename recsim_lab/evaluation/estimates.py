@@ -1,6 +1,6 @@
 """What off-policy estimators say an agent would earn at the requests of a log's last days, beside what it would."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Int
@@ -29,6 +29,9 @@ from recsim_lab.evaluation.truth import Moments
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import FeatureTable, Policy
 from recsim_lab.probabilities import redraw
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 A = np.ndarray
 
@@ -76,6 +79,32 @@ def estimates_of(
         slates = policy.recommend(observation, log.num_slots, redraw(observation, 0)).items
         truth = float(moments.expected_clicks(rows, slates).mean())
     return [estimate.row() | {"truth": truth} for estimate in assess(logged, ESTIMATORS)]
+
+
+def estimators_table(estimates: "pd.DataFrame") -> "pd.DataFrame":
+    """How each estimator did in each world and log: the share of agents and seeds of which it refused to tell, and of
+    the others the mean relative error, its absolute size, and how often the 95% interval held the truth."""
+    import pandas as pd
+
+    rows = []
+    keys = ["world", "logging_policy", "estimator"]
+    for key, group in estimates.groupby(keys, sort=False):
+        told = group[group["reason"] == ""]
+        error = told["value"] / told["truth"] - 1
+        held = (told["low"] <= told["truth"]) & (told["truth"] <= told["high"])
+        refused = group["reason"][group["reason"] != ""]
+        rows.append(
+            dict(zip(keys, key, strict=True))
+            | {
+                "refused": len(refused) / len(group),
+                "mean_error": error.mean(),
+                "mean_absolute_error": error.abs().mean(),
+                "coverage": held.mean() if len(told) else float("nan"),
+                "effective_sample_size": told["effective_sample_size"].median(),
+                "usual_reason": refused.mode().iloc[0] if len(refused) else "",
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def _groups(features: FeatureTable) -> Int[A, " items"] | None:

@@ -14,8 +14,8 @@ from recsim_lab.reporting.figures.forest import forest
 from recsim_lab.reporting.figures.looks import watched
 from recsim_lab.reporting.figures.power import power_lines
 from recsim_lab.reporting.names import metric_name
-from recsim_lab.reporting.words import interval_words
 from recsim_lab.reporting.report import Provenance, write_figure, write_report
+from recsim_lab.reporting.words import interval_words
 
 PAIR = ("world", "control", "challenger")
 RATIO = "clicks_per_slate"

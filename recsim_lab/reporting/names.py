@@ -55,6 +55,22 @@ def split_offline_column(column: str) -> tuple[str, str]:
     return protocol, metric
 
 
+def short_world_names(worlds: Sequence[str]) -> dict[str, str]:
+    """Worlds of a study by what sets them apart from its first: `everyday:num_users=200,drift=0` after
+    `everyday:num_users=200` is `everyday (drift=0)`.
+
+    A name whose short form another world shares stays as it is.
+    """
+    parsed = {world: world.partition(":")[::2] for world in dict.fromkeys(worlds)}
+    first = next(iter(parsed.values()), ("", ""))[1].split(",")
+    short = {}
+    for world, (preset, text) in parsed.items():
+        own = [parameter for parameter in text.split(",") if parameter and parameter not in first]
+        short[world] = f"{preset} ({', '.join(own)})" if own else preset
+    taken = list(short.values())
+    return {world: name if taken.count(name) == 1 else world for world, name in short.items()}
+
+
 def short_agent_names(agents: Sequence[str]) -> dict[str, str]:
     """Names for direct labels: `mf:dim=32,target=impressions` as `mf 32 impressions`.
 

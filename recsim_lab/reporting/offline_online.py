@@ -18,7 +18,7 @@ from recsim_lab.reporting.figures import (
     engagement_over_days,
     offline_online_scatter,
 )
-from recsim_lab.reporting.names import column_name, metric_name
+from recsim_lab.reporting.names import column_name, metric_name, short_world_names
 from recsim_lab.reporting.offline_online_joint import joint_sections
 from recsim_lab.reporting.offline_online_tables import (
     BASELINE,
@@ -53,6 +53,11 @@ def write_offline_online_report(
 
     `tables` are those that the scenario writes, by name; `provenance` is the content of the run's `config.json`.
     """
+    names = short_world_names(tables["scores"]["world"])
+    tables = {
+        name: table.assign(world=table["world"].map(names)) if "world" in table else table
+        for name, table in tables.items()
+    }
     scores, daily, correlations = tables["scores"], tables["daily"], tables["correlations"]
     families = sorted(set(scores["family"]) - {"oracle"})
     sections, answers = [], []
@@ -79,7 +84,7 @@ def write_offline_online_report(
         "Agents learned from logs, were scored offline under many protocols, and then served the same simulated users. "
         "This report says how well each offline number predicted what they earned, and what parts them.\n\n"
         + "\n\n".join(answers),
-        [*joint_sections(tables), *sections, _how_it_was_done()],
+        [*joint_sections(tables), *sections, _how_it_was_done(names)],
         Provenance(
             command=provenance["command"],
             seed=f"0 to {scores['seed'].max()}",
@@ -182,10 +187,12 @@ def _best_number(usual: pd.DataFrame) -> KeyNumber:
     )
 
 
-def _how_it_was_done() -> Section:
+def _how_it_was_done(worlds: Mapping[str, str]) -> Section:
+    named = "; ".join(f"{name} is `{world}`" for world, name in worlds.items() if name != world)
     return Section(
         "How it was done",
-        "Protocols are named split-candidates, and what differs from clicks under the rules of production. Splits: "
+        (f"Worlds are named by what sets them apart from the first: {named}.\n\n" if named else "")
+        + "Protocols are named split-candidates, and what differs from clicks under the rules of production. Splits: "
         "`temporal` tests on the last days of the log, `rolling` does so several times over, `randomised` takes of "
         "these days the clicks on slots that were filled by chance. `last-out` tests on each user's last slate with a "
         "click and learns from what came before it and from all that other users did, `random` tests on a random fifth "

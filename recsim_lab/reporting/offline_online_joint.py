@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from recsim_lab.evaluation.estimates import estimators_table
 from recsim_lab.reporting.blocks import Figure, Section, Table
 from recsim_lab.reporting.figures.forest import forest
-from recsim_lab.reporting.names import column_name, metric_name
+from recsim_lab.reporting.names import column_name
 from recsim_lab.reporting.offline_online_tables import MAIN_METRIC
 from recsim_lab.reporting.words import interval_words
 
@@ -25,7 +26,37 @@ def joint_sections(tables: Mapping[str, pd.DataFrame]) -> list[Section]:
         sections.append(Section("What agreement depends on", _SENSITIVITY, (_sensitivity(tables["sensitivity"]),)))
     if len(tables["decay"]):
         sections.append(Section("How long a log has fed on itself", _DECAY, (_decay(tables["decay"]),)))
+    if len(tables["estimates"]):
+        told = estimators_table(tables["estimates"])
+        sections.append(Section("What off-policy estimators said", _ESTIMATES, (_estimates(told),)))
     return sections
+
+
+_ESTIMATES = (
+    "Estimators tell from the log what an agent would have earned at its last days' requests, had it served them, and "
+    "refuse where the log cannot tell. The truth beside them is what the agent's own slates would have earned of the "
+    "users as they were, in expectation; it is hidden from any real platform. Every estimate and every reason to "
+    "refuse is in `estimates.csv`."
+)
+
+
+def _estimates(table: pd.DataFrame) -> Table:
+    frame = pd.DataFrame(
+        {
+            "estimator": table["estimator"],
+            "world": table["world"],
+            "log of": table["logging_policy"],
+            "refused": table["refused"],
+            "mean error": table["mean_error"],
+            "absolute": table["mean_absolute_error"],
+            "coverage": table["coverage"],
+            "effective slates": table["effective_sample_size"],
+            "why it refused": table["usual_reason"],
+        }
+    )
+    caption = "Over agents and seeds. Errors are relative to the truth; coverage is that of 95% intervals."
+    shares = {"refused": ".0%", "mean error": "+.0%", "absolute": ".0%", "coverage": ".0%", "effective slates": ",.0f"}
+    return Table(frame, caption, shares)
 
 
 _DECISIONS = (
@@ -80,6 +111,7 @@ def _advice_figure(table: pd.DataFrame) -> Figure:
 
 
 def _advice(table: pd.DataFrame) -> Table:
+    table = table[table["online_metric"] == MAIN_METRIC]
     frame = pd.DataFrame(
         {
             "advice": table["advice"],
@@ -87,14 +119,13 @@ def _advice(table: pd.DataFrame) -> Table:
             "log of": table["logging_policy"],
             "advised": [column_name(f"offline/{name}") for name in table["advised"]],
             "instead of": [column_name(f"offline/{name}") for name in table["instead_of"]],
-            "online": [metric_name(name) for name in table["online_metric"]],
             "advised agrees": table["agreement_advised"],
             "other agrees": table["agreement_instead"],
             "difference": table["difference"],
             "95% interval": _ends(table, "low", "high"),
         }
     )
-    caption = "Every piece of advice in every world, for three online metrics."
+    caption = "Every piece of advice in every world; other online metrics are in `advice.csv`."
     return Table(frame, caption, {"advised agrees": ".2f", "other agrees": ".2f", "difference": "+.2f"})
 
 

@@ -17,7 +17,7 @@ import pytest
 from agents.business_rules import RepeatRules
 from agents.registry import family_of, make_agent, target_of
 from recsim_lab.evaluation import study, units
-from recsim_lab.evaluation.estimates import ESTIMATORS
+from recsim_lab.evaluation.estimates import ESTIMATORS, estimators_table
 from recsim_lab.evaluation.online import ONLINE_METRICS
 from recsim_lab.evaluation.plan import Factories, Plan, Unit
 from recsim_lab.evaluation.protocols import RandomisedOnly, Return, TemporalSplit, usual_protocols
@@ -136,6 +136,13 @@ def test_each_estimator_has_a_row_with_a_value_or_a_reason(tables: Tables) -> No
     assert estimates["truth"].between(0.01, 2).all()
     known = estimates[estimates["reason"] == ""]
     assert {"direct", "ips", "snips", "dr"} <= {name.partition(":")[0] for name in known["estimator"]}
+    summary = estimators_table(estimates).set_index("estimator")
+    assert list(summary.index) == [estimator.name for estimator in ESTIMATORS]
+    of_one = estimates[estimates["estimator"] == "direct"]
+    error = of_one["value"] / of_one["truth"] - 1
+    assert summary.loc["direct", "mean_absolute_error"] == pytest.approx(error.abs().mean())
+    refused = estimates.groupby("estimator")["value"].apply(lambda values: values.isna().mean())
+    pd.testing.assert_series_equal(summary["refused"], refused[summary.index], check_names=False)
     row = known.iloc[0]
     same = (scores["agent"] == row["agent"]) & (scores["seed"] == row["seed"])
     assert (scores.loc[same, f"offline/off-policy/{row['estimator']}"] == row["value"]).all()

@@ -27,7 +27,13 @@ from recsim_lab.reporting import (
     write_report,
 )
 from recsim_lab.reporting.blocks import format_cell
-from recsim_lab.reporting.names import column_name, metric_name, protocol_name, short_agent_names
+from recsim_lab.reporting.names import (
+    column_name,
+    metric_name,
+    protocol_name,
+    short_agent_names,
+    short_world_names,
+)
 from recsim_lab.reporting.svg import with_id_prefix
 
 HOSTILE = "<script>alert(1)</script> & \"quotes\" 'too' $x$ {{ 1 }}"
@@ -236,6 +242,15 @@ def test_names_in_words():
     assert column_name("agent") == "agent"
     names = short_agent_names(["mf:dim=32,target=impressions", "a:x=1", "a:y=1", "ease"])
     assert list(names.values()) == ["mf 32 impressions", "a:x=1", "a:y=1", "ease"]
+
+
+def test_worlds_are_named_by_what_sets_them_apart():
+    names = short_world_names(
+        ["everyday:num_users=9", "everyday:num_users=9,drift=0", "static:num_users=9", "movielens"]
+    )
+    assert list(names.values()) == ["everyday", "everyday (drift=0)", "static", "movielens"]
+    twins = ["everyday:drift=0", "static", "static:drift=0"]
+    assert list(short_world_names(twins).values()) == ["everyday", "static", "static:drift=0"]
 
 
 def test_errors_name_field_rule_and_value():

@@ -128,6 +128,9 @@ class Estimator(ABC):
         value, spread = mean_and_error(terms.value, logged)
         if not np.isfinite(value):
             return self._refuse(logged, "all weights are 0", share)
+        if not terms.value.any():
+            # Zero without spread would look like certainty.
+            return self._refuse(logged, "nothing was earned where the target would have shown the same", share)
         unsure = 0.0 if terms.error is None else float(np.sqrt(terms.error @ terms.error)) / len(logged)
         size, largest = effective_size(terms.weight)
         return Estimate(

@@ -167,7 +167,9 @@ def test_no_match_is_a_reason_too() -> None:
     target = np.tile([0.0, 1.0], (5, 1))
     logged = logged_actions(np.zeros(5, int), np.ones(5), rows, target)
     assert SelfNormalised().estimate(logged).reason == Replay().estimate(logged).reason == "all weights are 0"
-    assert InversePropensity().estimate(logged).value == 0
+    assert (
+        InversePropensity().estimate(logged).reason == "nothing was earned where the target would have shown the same"
+    )
 
 
 def test_one_row_has_no_error() -> None:
