@@ -10,7 +10,17 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import environment, limit, losses, off_policy, ranking, sequence_training, training, two_stage
+from benchmarks import (
+    environment,
+    limit,
+    losses,
+    off_policy,
+    protocols,
+    ranking,
+    sequence_training,
+    training,
+    two_stage,
+)
 
 
 def main() -> None:
@@ -31,6 +41,7 @@ def measurements() -> Iterator[dict[str, Any]]:
     yield many | {"ratio_to": {few["name"]: round(many["value"] / few["value"], 3)}}
     yield ranking.full_ranking()
     yield ranking.top_100()
+    yield protocols.offline_scoring()
     yield from off_policy.estimators()
     yield from off_policy.pseudo_inverse()
     yield losses.ranknet_speedup()
