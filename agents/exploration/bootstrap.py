@@ -11,8 +11,9 @@ from typing import final
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from agents.base import named_with
 from agents.eligible import eligible_items
-from agents.exploration.base import Ranking, named_with, rule_out
+from agents.exploration.base import Ranking, rule_out
 from agents.wrapper import Combination
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import Agent, Observation, Policy, Recommendation, Scorer, answered

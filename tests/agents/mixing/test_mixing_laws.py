@@ -29,7 +29,7 @@ MIXES: dict[str, Callable[[], Agent]] = {
     "team-draft-of-three": lambda: TeamDraft((EASE(), Popularity(), make_agent("item-knn"))),
     "rules-team-draft-exploring": lambda: RepeatRules(TeamDraft((EASE(), explored(Popularity())), redraws=100)),
     "bandit": lambda: Bandit((EASE(), explored(Popularity()))),
-    "bandit-epsilon": lambda: Bandit((EASE(), Random()), by="epsilon-greedy", per="slate"),
+    "bandit-epsilon": lambda: Bandit((EASE(), Random()), by="epsilon-greedy", arm_per="slate"),
     "exploring-team-draft": lambda: EpsilonGreedy(TeamDraft((EASE(), Popularity())), 0.3, redraws=100),
     "bandit-of-mixes": lambda: Bandit(
         (
@@ -69,7 +69,7 @@ NESTINGS: dict[str, Callable[[Policy, Policy], Policy]] = {
     "team draft": lambda a, b: TeamDraft((a, b)),
     "team draft of three": lambda a, b: TeamDraft((a, b, BySlot((b, a), ((0,),)))),
     "bandit": lambda a, b: Bandit((a, explored(b))),
-    "bandit by epsilon": lambda a, b: Bandit((a, Random()), by="epsilon-greedy", epsilon=0.4),
+    "bandit by epsilon": lambda a, b: Bandit((a, Random()), by="epsilon-greedy", arm_epsilon=0.4),
     "bandit of a team draft": lambda a, b: Bandit((TeamDraft((a, b)), Quota((a, b), (1, 2)))),
 }
 
