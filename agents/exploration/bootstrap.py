@@ -52,6 +52,7 @@ class BootstrappedEnsemble(Combination):
             raise ValueError("members must be at least one agent, got none")
         if len({id(member) for member in self.members}) < len(self.members):
             raise ValueError("members must be agents of their own, got one of them twice")
+        self.check_parts()
         if len(names := {member.name for member in self.members}) > 1:
             raise ValueError(f"members must be copies of one agent, got {', '.join(sorted(names))}")
         if not 0 < self.share <= 1:

@@ -84,6 +84,7 @@ class TwoStage(Combination, Scorer):
             raise ValueError(
                 f"heavy must not be the policy of a retriever whose opinion it is told, got {self.heavy.name!r} twice"
             )
+        self.check_parts()
         self._untaught = copy.deepcopy(tuple(retriever for retriever, _ in self.retrievers))
 
     @property
