@@ -6,6 +6,7 @@ import pytest
 from recsim_lab.policy import NEVER, FeatureTable, Observation
 from recsim_lab.probabilities import (
     Probabilities,
+    check_pairs,
     exact_where,
     exactly,
     mixture,
@@ -84,3 +85,11 @@ def test_two_redraws_at_least():
     with pytest.raises(ValueError, match="num_redraws must be at least 2, got 1"):
         over_redraws(coin(0.5), requests(1), 1)
     assert not np.array_equal(redraw(requests(1), 0).seed, redraw(requests(1), 1).seed)
+
+
+def test_pairs_are_of_at_most_50_distinct_candidates():
+    check_pairs(np.array([[*range(50)], [*range(50, 100)]]))
+    with pytest.raises(ValueError, match="candidates must be at most 50, got 51"):
+        check_pairs(np.arange(51)[None])
+    with pytest.raises(ValueError, match="candidates of a request must be distinct"):
+        check_pairs(np.array([[1, 2, 3], [4, 5, 4]]))
