@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_type_hints
 
 import numpy as np
 from jaxtyping import Float32, Int
@@ -49,7 +49,7 @@ class NamedAgent(Agent):
         Those that the class itself declares come first.
         """
         changed = [
-            f"{f.name}={_text(getattr(self, f.name))}"
+            f"{f.name}={as_text(getattr(self, f.name))}"
             for f in parameters_of(type(self))
             if getattr(self, f.name) != f.default
         ]
@@ -96,6 +96,12 @@ def parameters_of(agent: type[NamedAgent]) -> list[Field]:
     return sorted(named, key=lambda f: f.name not in agent.__annotations__)
 
 
+def parameter_types(agent: type[NamedAgent]) -> dict[str, Any]:
+    """The types of `parameters_of`, by name."""
+    hints = get_type_hints(agent)
+    return {f.name: hints[f.name] for f in parameters_of(agent)}
+
+
 def learned(num_axes: int, dtype: type[np.generic] = np.float32) -> Any:
     """A field that `learn` fills: an array that is empty as long as nothing was learned."""
     return field(init=False, repr=False, default_factory=lambda: np.zeros((0,) * num_axes, dtype))
@@ -138,5 +144,14 @@ def check_catalogue(num_known: int, observation: Observation) -> None:
         )
 
 
-def _text(value: Any) -> str:
+def named_with(name: str, parameters: Mapping[str, Any]) -> str:
+    """The name of a policy with more parameters, as `agents.registry` reads it."""
+    if not parameters:
+        return name
+    joint = "," if ":" in name.rpartition(")")[2] else ":"  # what is in brackets are parts with names of their own
+    return name + joint + ",".join(f"{key}={value}" for key, value in parameters.items())
+
+
+def as_text(value: Any) -> str:
+    """A parameter as it stands in a name: 1 rather than 1.0, true rather than True."""
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value).lower()

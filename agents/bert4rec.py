@@ -12,7 +12,8 @@ from jaxtyping import Int
 
 from agents.examples import Examples
 from agents.fields import Schema, Table
-from agents.neural import Loss, NetworkAgent
+from agents.network_parameters import Loss
+from agents.neural import NetworkAgent
 from agents.objective import Batch
 from agents.sequence_network import SequenceNetwork
 from agents.sequences import MASKED, ClickSequences, Sequences, gap_of

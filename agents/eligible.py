@@ -12,25 +12,45 @@ A = np.ndarray
 
 @dataclass(frozen=True)
 class EligibleItems:
-    """The eligible items of each request in order of their id, numbered from 0 to `num - 1`."""
+    """The eligible items of each request in order of their id, numbered from 0 to `num - 1`.
 
-    pairs: Int[A, " pairs"]
-    """`row * num_items + item` of all eligible items, ascending."""
+    Requests share the lists of what is on offer, and each has its blocked places in its list: nothing is listed for
+    every request and item.
+    """
+
+    listed: Int[A, " listed"]
+    """`list * num_items + item` of all items of each list, ascending."""
+    of_list: Int[A, " rows"]
     start: Int[A, " rows"]
+    """Where each request's list begins."""
+    blocked: Int[A, "rows blocked"]
+    """Distinct places of each request's list, ascending, then `num_items`."""
     num: Int[A, " rows"]
     num_items: int
 
     def item(self, number: Int[A, "rows slots"]) -> Int[A, "rows slots"]:
         """The item of each number."""
-        return (self.pairs[self.start[:, None] + number] % self.num_items).astype(np.int32)
+        # The i-th blocked place p has p - i eligible ones before it; all with p - i <= number come before.
+        there = self.blocked < self.num_items
+        gaps = np.where(there, self.blocked - np.arange(self.blocked.shape[1]), self.num_items)
+        place = number + self._num_below(gaps, number + 1)
+        return (self.listed[self.start[:, None] + place] % self.num_items).astype(np.int32)
 
     def number(self, items: Int[A, "rows slots"]) -> Int[A, "rows slots"]:
         """The number of each item; -1 for those that are not eligible."""
-        pairs = np.arange(len(items))[:, None] * self.num_items + items
-        place = np.searchsorted(self.pairs, pairs)
-        found = np.append(self.pairs, -1)[place] == pairs
-        known = found & (items >= 0) & (items < self.num_items)
-        return np.where(known, place - self.start[:, None], -1)
+        pairs = self.of_list[:, None] * self.num_items + items
+        found = np.searchsorted(self.listed, pairs)
+        known = (np.append(self.listed, -1)[found] == pairs) & (items >= 0) & (items < self.num_items)
+        place = np.where(known, found - self.start[:, None], 0)
+        before, up_to = self._num_below(self.blocked, place), self._num_below(self.blocked, place + 1)
+        return np.where(known & (before == up_to), place - before, -1)
+
+    def _num_below(self, ascending: Int[A, "rows blocked"], bound: Int[A, "rows slots"]) -> Int[A, "rows slots"]:
+        """How many numbers of the row are below each bound, all of them from 0 to `num_items`."""
+        num_blocked = ascending.shape[1]
+        rows = np.arange(len(ascending))[:, None]
+        first = rows * (self.num_items + 1)
+        return np.searchsorted((first + ascending).ravel(), first + bound) - rows * num_blocked
 
 
 def eligible_items(observation: Observation, num_slots: int) -> EligibleItems:
@@ -39,10 +59,27 @@ def eligible_items(observation: Observation, num_slots: int) -> EligibleItems:
     Raises:
         ValueError: if a request has fewer than `num_slots` of them.
     """
-    eligible = observation.eligible()
-    check_slots(eligible, num_slots)
-    num = eligible.sum(axis=1)
-    return EligibleItems(np.flatnonzero(eligible), np.cumsum(num) - num, num, eligible.shape[1])
+    table, num_items = observation.features, observation.features.num_items
+    # What is on offer is the same between one change of the catalogue and the next.
+    changes = np.unique(np.concatenate([table.release, table.withdrawal]))
+    _, first, of_list = np.unique(
+        np.searchsorted(changes, observation.tick, side="right"), return_index=True, return_inverse=True
+    )
+    on_offer = table.on_offer(observation.tick[first])
+    listed = np.flatnonzero(on_offer)
+    num_listed = on_offer.sum(axis=1)
+    start = (np.cumsum(num_listed) - num_listed)[of_list]
+
+    pairs = of_list[:, None] * num_items + observation.blocked
+    found = np.searchsorted(listed, pairs)
+    there = (observation.blocked >= 0) & (np.append(listed, -1)[found] == pairs)
+    blocked = np.sort(np.where(there, found - start[:, None], num_items), axis=1)
+    blocked[:, 1:][blocked[:, 1:] == blocked[:, :-1]] = num_items
+    blocked.sort(axis=1)
+    num = num_listed[of_list] - (blocked < num_items).sum(axis=1)
+    if len(num) and num.min() < num_slots:
+        check_slots(observation.take(slice(place := int(num.argmin()), place + 1)).eligible(), num_slots)
+    return EligibleItems(listed, of_list, start, blocked, num, num_items)
 
 
 def num_eligible(observation: Observation, up_to: int) -> Int[A, " rows"]:

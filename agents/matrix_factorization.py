@@ -14,7 +14,8 @@ from torch.nn.functional import embedding
 
 from agents.fields import Schema, Table
 from agents.network import DotNetwork
-from agents.neural import Loss, NetworkAgent
+from agents.network_parameters import Loss
+from agents.neural import NetworkAgent
 from agents.requests import Requests
 
 T = torch.Tensor

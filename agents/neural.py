@@ -1,106 +1,42 @@
-"""The agent around a network: which examples, which objective, when to stop; naming, saving and serving."""
+"""The agent around a network: which examples, which objective, when to stop."""
 
-import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int
 
-from agents.base import LOWEST, NamedAgent, check_catalogue, indifferent
+from agents.base import check_catalogue, indifferent
 from agents.examination import examine
 from agents.examples import Crosses, Examples, clicks_of, slates_of
 from agents.fields import Schema, Table
+from agents.learner import Learner, Moments, arrays_of, made, read
 from agents.losses import make_loss
 from agents.negatives import Hard, InBatch, Mixed, Negatives, popularity, uniform
 from agents.network import DotNetwork, Network
+from agents.network_parameters import NetworkParameters
 from agents.objective import Catalogue, Impressions, Objective, WholeCatalogue
-from agents.requests import Requests
+from agents.serving import Serving
 from agents.training import Epoch, Report, Schedule, fit, held_out_loss, seeded
-from agents.weighting import MOST_WEIGHT, Selection, Weighting
+from agents.weighting import Selection
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import FeatureTable, Observation, Scorer
 
 A = np.ndarray
 T = torch.Tensor
 
-Loss = Literal[
-    "bce",
-    "mse",
-    "gbce",
-    "bpr",
-    "ranknet",
-    "margin",
-    "lambdarank",
-    "lambdarank-map",
-    "softmax",
-    "ce",
-    "listnet",
-    "listmle",
-    "approx-ndcg",
-]
-
 
 @dataclass(eq=False)
-class NetworkAgent(NamedAgent, Scorer):
+class NetworkAgent(NetworkParameters, Scorer):
     """Learns a network from a log, with one of two targets, any loss and any kind of negatives.
 
-    `target="catalogue"` trains every click against `num_negatives` drawn items (`loss="ce"`: against all items),
-    `target="impressions"` the clicks of a slate against the rest of it. Negatives are drawn from all items shown so
-    far: `uniform`; by `popularity`, clicks to the power `popularity_power`; `in-batch`, the other clicks of the
-    batch; `mixed`, in-batch and uniform ones; `hard`, of which `hard_share` are those that the previous epoch's
-    network scores highest. With `shared`, one draw serves a whole batch. `logq` corrects softmax losses for how
-    often each negative is drawn.
-
-    What the log shows was chosen by a policy. `weighting="ips"` makes up for it by the propensities that the log holds:
-    of an impression for pointwise losses of slates, of a whole slate for the other losses of slates, which are about
-    documents that were shown together, and for `target="catalogue"` of the click's impression, so that clicks count as
-    if items had been shown by chance. `"snips"` divides the weights of a batch by their mean. See `agents.weighting`
-    for what weights mean, what a log without choice does, and which logs are refused. Slates of many slots are rare
-    each: their weights leave little of a log, or are mostly cut off at `most_weight`.
-
-    `learn` again goes on from the weights and the optimiser's state, for `warm_epochs` instead of `epochs`.
-    With `validation` above 0, that share of the examples, the newest, is held out and training stops after
-    `patience` epochs without a better loss on it. `curve` is what the last `learn` brought, epoch by epoch.
+    `learn` again goes on from the weights and the optimiser's state, for `warm_epochs` instead of `epochs`. `curve` is
+    what the last `learn` brought, epoch by epoch.
     """
-
-    target: Literal["catalogue", "impressions"] = "catalogue"
-    loss: Loss = "softmax"
-    negatives: Literal["uniform", "popularity", "in-batch", "mixed", "hard"] = "uniform"
-    num_negatives: int = 256
-    shared: bool = True
-    logq: bool = False
-    popularity_power: float = 0.75
-    hard_share: float = 0.5
-    hard_warmup: int = 1
-    """Epochs before the first hard negatives."""
-    position: Literal["ignored", "feature", "weight"] = "feature"
-    """What the slot of an impression is: nothing, an offset to learn and leave out when serving, or a weight that
-    makes up for how rarely it is looked at, at most 10."""
-    examination: Literal["rates", "propensities", "repeats"] = "rates"
-    """How `position="weight"` tells from a log how rarely a slot is looked at: see `agents.examination`. Rates are
-    right where slates are random."""
-    weighting: Weighting = "none"
-    most_weight: float = MOST_WEIGHT
-    """The bound on weights, in which 1 means shown as often as by chance. A lower one has less variance and more
-    bias."""
-    epochs: int = 10
-    warm_epochs: int = 2
-    learning_rate: float = 0.003
-    weight_decay: float = 0.0
-    """Multiplies the squared length of the vectors that each example brings."""
-    batch_size: int = 512
-    """Clicks or slates in a step."""
-    validation: float = 0.0
-    patience: int = 2
-    validate_every: int = 1
-    """Epochs between validations."""
-    seed: int = 0
-    device: str = "cpu"
 
     network: Network | None = field(init=False, repr=False, default=None)
     optimizer: torch.optim.Optimizer | None = field(init=False, repr=False, default=None)
@@ -112,87 +48,14 @@ class NetworkAgent(NamedAgent, Scorer):
     judged_by: "Callable[[NetworkAgent], float] | None" = field(init=False, repr=False, default=None)
     """What tells when to stop in place of a loss on held-out examples: asked about this agent as it then is, higher is
     better."""
-    _kept: "_Kept | None" = field(init=False, repr=False, default=None)
+    _kept: Serving | None = field(init=False, repr=False, default=None)
 
-    compares_all: ClassVar[bool] = True
-    """Whether a request meets all items in one product, as a `DotNetwork` does it."""
     pairs_at_once: ClassVar[int] = 2**14
     """Scores computed in one piece, which bounds memory."""
 
     @abstractmethod
     def build(self, schema: Schema) -> Network:
         """A new network, its weights drawn by torch."""
-
-    def __post_init__(self) -> None:
-        for name in ("num_negatives", "epochs", "warm_epochs", "batch_size", "validate_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("hard_warmup", "patience"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
-        if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"learning_rate must be above 0 and finite, got {self.learning_rate}")
-        for name in ("weight_decay", "popularity_power"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be at least 0 and finite, got {getattr(self, name)}")
-        if not self.most_weight >= 1:
-            raise ValueError(f"most_weight must be at least 1, got {self.most_weight}")
-        if not 0 < self.hard_share <= 1:
-            raise ValueError(f"hard_share must be in (0, 1], got {self.hard_share}")
-        if not 0 <= self.validation < 1:
-            raise ValueError(f"validation must be in [0, 1), got {self.validation}")
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed must be in [0, 2^63), got {self.seed}")
-        for name, known in (
-            ("target", ("catalogue", "impressions")),
-            ("negatives", ("uniform", "popularity", "in-batch", "mixed", "hard")),
-            ("position", ("ignored", "feature", "weight")),
-            ("examination", ("rates", "propensities", "repeats")),
-            ("weighting", ("none", "ips", "snips")),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
-        self._check_combination()
-
-    def _check_combination(self) -> None:
-        """Refuse combinations that mean nothing."""
-        if self.loss not in ("ce", "gbce"):  # no loss of lists, and one whose rate only the log tells
-            make_loss(self.loss)
-        if self.target == "impressions":
-            if self.negatives != "uniform":
-                raise ValueError(
-                    f"negatives must be left out where target='impressions', whose negatives are what was shown and "
-                    f"not clicked, got {self.negatives!r}"
-                )
-            if self.loss in ("ce", "gbce"):
-                raise ValueError(
-                    f"loss must be one of slates, such as 'softmax', where target='impressions', got {self.loss!r}, "
-                    "which is about the whole catalogue"
-                )
-        elif self.position == "weight":
-            raise ValueError("position must be left out where target='catalogue', which knows no slots, got 'weight'")
-        if self.examination != "rates" and self.position != "weight":
-            raise ValueError(
-                f"examination must be left out unless position='weight', which it is for, got {self.examination!r} "
-                f"and position={self.position!r}"
-            )
-        if self.loss in ("ce", "gbce") and self.negatives != "uniform":
-            raise ValueError(
-                f"negatives must be left out where loss={self.loss!r}, which is about all items alike, "
-                f"got {self.negatives!r}"
-            )
-        if self.loss == "ce" and not self.compares_all:
-            raise ValueError(
-                f"loss must be 'softmax' rather than 'ce', which scores all items for every click: {self.family} "
-                "cannot do that fast"
-            )
-        if self.logq and self.negatives == "hard":
-            raise ValueError("logq must be false where negatives='hard': how often the hardest are drawn is not known")
-        if self.logq and (self.loss not in ("softmax", "listnet") or self.target != "catalogue"):
-            raise ValueError(
-                "logq corrects a sampled softmax: it must go with loss='softmax' and target='catalogue', "
-                f"got loss={self.loss!r} and target={self.target!r}"
-            )
 
     # Serving
 
@@ -216,40 +79,13 @@ class NetworkAgent(NamedAgent, Scorer):
             raise ValueError(
                 f"crosses must be the {self.network.schema.num_crosses} that were learned from, got {num_crosses}"
             )
-        network, kept = self.network, self._keep(observation.features)
-        requests = Requests.of(observation, kept.table, self.device, self.num_recent)
-        num_candidates = observation.features.num_items if items is None else items.shape[1]
-        chunk = max(1, self.pairs_at_once // max(num_candidates, 1)) if not isinstance(network, DotNetwork) else 4096
-        scores = np.empty((len(observation), num_candidates), np.float32)
-        with torch.no_grad():
-            for start in range(0, len(observation), chunk):
-                rows = slice(start, start + chunk)
-                encoded = network.encode(requests.take(rows))
-                if items is None:
-                    embedded = kept.embedded
-                else:
-                    embedded = network.embed(torch.as_tensor(items[rows], device=self.device).long(), kept.table)
-                if crosses is not None:
-                    embedded = network.crossed(embedded, torch.as_tensor(crosses[rows], device=self.device))
-                scores[rows] = network.score(encoded, embedded).cpu().numpy()
-        if not network.judges_unknown and (unknown := ~network.known_items[1:].cpu().numpy()).any():
-            if items is None:
-                scores[:, unknown] = LOWEST
-            else:
-                scores[unknown[items]] = LOWEST
-        return scores
+        return self._keep(observation.features).scores(observation, items, crosses)
 
     def request_vectors(self, observation: Observation) -> Float32[A, "rows dim"]:
         """The vectors whose dot products with those of items are the scores, where the network is a `DotNetwork`."""
         network = self._dot_network()
         check_catalogue(network.schema.num_items, observation)
-        table, chunk = self._keep(observation.features).table, 4096
-        with torch.no_grad():
-            encoded = [
-                network.encode(Requests.of(observation.take(rows), table, self.device, self.num_recent))
-                for rows in (slice(start, start + chunk) for start in range(0, max(len(observation), 1), chunk))
-            ]
-        return torch.cat(encoded).cpu().numpy()
+        return self._keep(observation.features).request_vectors(observation)
 
     def item_vectors(self, features: FeatureTable) -> Float32[A, "items dim"]:
         """The vectors of all items, of which those that the network can't judge are to be left alone."""
@@ -280,14 +116,11 @@ class NetworkAgent(NamedAgent, Scorer):
         """Whether the network reads the declared fields of users and items."""
         return False
 
-    def _keep(self, features: FeatureTable) -> "_Kept":
-        """The tensors of a feature table and the embedded catalogue, kept as long as neither changes."""
+    def _keep(self, features: FeatureTable) -> Serving:
+        """The network ready to serve a catalogue, kept as long as neither changes."""
         assert self.network is not None
         if self._kept is None or self._kept.features is not features:
-            table = self.network.schema.table(features, self.device)
-            with torch.no_grad():
-                embedded = self.network.embed(torch.arange(features.num_items, device=self.device), table)
-            self._kept = _Kept(features, table, embedded)
+            self._kept = Serving.of(self.network, features, self.device, self.num_recent, self.pairs_at_once)
         return self._kept
 
     # Learning
@@ -403,7 +236,7 @@ class NetworkAgent(NamedAgent, Scorer):
             "hard": Hard(even, self.hard_share),
         }[self.negatives]
 
-    def _make_room(self, log: InteractionLog, num_crosses: int = 0) -> "_Learner":
+    def _make_room(self, log: InteractionLog, num_crosses: int = 0) -> Learner:
         """New ones, or copies with rows for users who are new."""
         num_users, num_devices = int(log.user.max()) + 1, int(log.device.max()) + 1
         if self.network is None:
@@ -432,76 +265,26 @@ class NetworkAgent(NamedAgent, Scorer):
     def _has_slot_bias(self) -> bool:
         return self.target == "impressions" and self.position == "feature"
 
-    def _made(
-        self, schema: Schema, weights: Mapping[str, T], moments: Mapping[int, Mapping[str, T]], bias: T | None
-    ) -> "_Learner":
-        """A network with these weights and an optimiser with these moments, both padded for users who are new."""
-        network = self.build(schema).to(self.device)
-        own = network.state_dict()
-        network.load_state_dict({name: _padded(weights[name], own[name], own=True) for name in own} if weights else own)
-        slot_bias = None if bias is None else torch.nn.Parameter(bias.to(self.device))
-        parameters = [*network.parameters(), *([] if slot_bias is None else [slot_bias])]
-        optimizer = torch.optim.Adam(parameters, lr=self.learning_rate, fused=True)
-        for place, parameter in enumerate(parameters):
-            if place in moments:
-                optimizer.state[parameter] = {
-                    name: value.clone() if value.ndim == 0 else _padded(value, parameter.detach(), own=False)
-                    for name, value in moments[place].items()
-                }
-        return network, optimizer, slot_bias
+    def _made(self, schema: Schema, weights: Mapping[str, T], moments: Moments, bias: T | None) -> Learner:
+        """See `agents.learner.made`."""
+        return made(self.build(schema).to(self.device), self.learning_rate, weights, moments, bias)
 
     # Keeping
 
     def state(self) -> dict[str, A]:
         if self.network is None or self.optimizer is None:
             return {}
-        arrays = {f"network/{name}": value for name, value in self.network.state_dict().items()}
-        for place, moments in self.optimizer.state_dict()["state"].items():
-            arrays |= {f"optimizer/{place}/{name}": value for name, value in moments.items()}
-        if self.slot_bias is not None:
-            arrays["slot_bias"] = self.slot_bias.detach()
-        schema = json.dumps(self.network.schema.describe()).encode()
-        return {name: value.cpu().numpy() for name, value in arrays.items()} | {
-            "schema": np.frombuffer(schema, np.uint8),
-            "num_learned": np.array(self.num_learned),
-        }
+        learner = self.network, self.optimizer, self.slot_bias
+        return arrays_of(learner) | {"num_learned": np.array(self.num_learned)}
 
     def restore(self, state: Mapping[str, A]) -> None:
         self._kept = None
         if "schema" not in state:
             self.network, self.optimizer, self.slot_bias, self.num_learned = None, None, None, 0
             return
-        tensors = {n: torch.tensor(value, device=self.device) for n, value in state.items()}
-        weights = {n.removeprefix("network/"): value for n, value in tensors.items() if n.startswith("network/")}
-        moments: dict[int, dict[str, T]] = {}
-        for name, value in tensors.items():
-            if name.startswith("optimizer/"):
-                _, place, key = name.split("/")
-                moments.setdefault(int(place), {})[key] = value
-        schema = Schema.parse(json.loads(state["schema"].tobytes()))
+        schema, weights, moments, bias = read(state, self.device)
         with seeded(self.seed):
-            learner = self._made(schema, weights, moments, tensors.get("slot_bias"))
+            learner = self._made(schema, weights, moments, bias)
         self.network, self.optimizer, self.slot_bias = learner
         self.network.eval()
         self.num_learned = int(state["num_learned"])
-
-
-_Learner = tuple[Network, torch.optim.Optimizer, torch.nn.Parameter | None]
-"""A network, its optimiser, and the offsets of slots, where there are any."""
-
-
-@dataclass(frozen=True)
-class _Kept:
-    features: FeatureTable
-    table: Table
-    embedded: Any
-
-
-def _padded(value: T, like: T, own: bool) -> T:
-    """The tensor with as many rows as `like`: those of new users are as its newcomer's, row 0, or zero."""
-    num_new = len(like) - len(value) if value.ndim else 0
-    if num_new == 0:
-        return value.clone()
-    if value.dtype == torch.bool or not own:
-        return torch.cat([value, torch.zeros_like(like[:num_new])])
-    return torch.cat([value, value[:1].expand(num_new, *value.shape[1:])])

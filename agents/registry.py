@@ -1,11 +1,24 @@
 """Agents by name: `mf:dim=32,target=impressions` is the family `mf` with two parameters changed.
 
-Further parameters put policies around the agent: `mf:dim=32,epsilon=0.1` is `EpsilonGreedy` around `mf:dim=32`. Each
-such policy has one parameter that asks for it, and others that may go with it. From the inside out:
+Several agents become one in brackets, the main one first; parts are separated by semicolons, and each may be anything
+that has a name, combinations too:
+
+    quota(7 mf; 3 popularity)               `Quota`: so many slots of a slate for each; layout
+    by-slot(mf; random at -2 -1)            `BySlot`: named slots, from the end below 0; the rest is the first one's
+    team-draft(mf; ease)                    `TeamDraft`
+    bandit(mf; ease)                        `Bandit`; by, arm_epsilon, arm_per, prior_successes, prior_failures
+    two-stage(200 mf; 50 popularity; dlrm)  `TwoStage`: so many candidates of each retriever, the ranker last; told,
+                                            ranked_share. Retrievers are agents with scores, `neighbours` (parameters of
+                                            item-knn, newest) or `fresh` (days).
+
+Further parameters put policies around the agent or combination: `mf:dim=32,epsilon=0.1` is `EpsilonGreedy` around
+`mf:dim=32`, as `team-draft(mf; ease):epsilon=0.1` is around the draft. Each such policy has one parameter that asks for
+it, and others that may go with it. From the inside out:
 
     thompson=1, prior             `NeuralLinear`: Thompson sampling on the last layer
     boltzmann=0.3, standardised   `PlackettLuce` of that temperature
     ensemble=5, share             `BootstrappedEnsemble` of so many copies
+    data=own                      `TrainedOn`: learns from its own slots only, or from random ones
     epsilon=0.1, half_life_days, floor, per=slot or slate, rarity_power
                                   `EpsilonGreedy`, `EpsilonGreedySlate`, or (with `rarity_power`) `NewItemExploration`
     mmr=0.3                       `MaximalMarginalRelevance` of that weight
@@ -13,20 +26,22 @@ such policy has one parameter that asks for it, and others that may go with it. 
     calibrated=0.5                `Calibrated` of that weight
     topic_cap=3, creator_cap      `Caps`
     fresh=1, fresh_days           `FreshnessQuota`
+
+A policy's `name` is the spec that makes it again, unless it is nested otherwise than from the inside out.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 import numpy as np
 
-from agents.base import NamedAgent, parameters_of
+from agents.base import NamedAgent, parameter_types
 from agents.baselines import Popularity, Random
 from agents.bert4rec import BERT4Rec
 from agents.business_rules import Calibrated, Caps, FreshnessQuota, GreedyDPP, MaximalMarginalRelevance
+from agents.combinations import COMBINATIONS, HOW, main_part
 from agents.dcn import DCN
 from agents.dlrm import DLRM
 from agents.ease import EASE
@@ -43,8 +58,10 @@ from agents.exploration import (
 from agents.implicit_als import ImplicitALS
 from agents.item_neighbours import ItemKNN
 from agents.matrix_factorization import MatrixFactorization
+from agents.mixing import TrainedOn
 from agents.multilayer import Multilayer
 from agents.sasrec import SASRec
+from agents.specs import Spec, parameters_taken
 from agents.two_tower import TwoTower
 from recsim_lab.policy import Agent
 
@@ -92,6 +109,10 @@ def _ensemble(make: _Make, seed: int, ensemble: int, share: float = 0.5) -> Agen
     return BootstrappedEnsemble(tuple(make(int(own)) for own in seeds), share, seed)
 
 
+def _trained_on(make: _Make, seed: int, data: Literal["all", "own", "random"]) -> Agent:
+    return TrainedOn(make(seed), data)
+
+
 def _epsilon_greedy(
     make: _Make,
     seed: int,
@@ -133,6 +154,7 @@ _WRAPPERS: Mapping[str, Callable[..., Agent]] = {
     "thompson": _neural_linear,
     "boltzmann": _plackett_luce,
     "ensemble": _ensemble,
+    "data": _trained_on,
     "epsilon": _epsilon_greedy,
     "mmr": _diverse,
     "dpp": _determinantal,
@@ -145,19 +167,29 @@ with it."""
 
 
 def agent_names() -> tuple[str, ...]:
-    """The names that `make_agent` knows."""
+    """The names of single agents that `make_agent` knows."""
     return tuple(_AGENTS)
 
 
 def family_of(spec: str) -> str:
-    """The family that an agent belongs to, whatever its parameters: `recent-popularity` is of `popularity`."""
-    return _parse(spec)[0].agent.family
+    """The family that an agent belongs to, whatever its parameters: `recent-popularity` is of `popularity`.
+
+    A mix is of its first policy's family, two stages of their ranker's: these choose most of what is shown, so they are
+    no evidence of their own beside the models alone.
+    """
+    parsed, _ = _read(spec)
+    return (
+        _AGENTS[parsed.name].agent.family if parsed.parts is None else family_of(main_part(parsed.name, parsed.parts))
+    )
 
 
 def target_of(spec: str) -> str:
     """What an agent is trained on: `catalogue`, clicked items alone or against sampled ones; `impressions`, clicked
-    items against others that were shown; `none`."""
-    entry, given = _parse(spec)
+    items against others that were shown; `none`. Of a combination, what its main part is trained on."""
+    parsed, given = _read(spec)
+    if parsed.parts is not None:
+        return target_of(main_part(parsed.name, parsed.parts))
+    entry = _AGENTS[parsed.name]
     parameters = {f.name: f.default for f in fields(entry.agent)} | dict(entry.changed) | given
     if entry.agent is Random:
         return "none"
@@ -167,16 +199,18 @@ def target_of(spec: str) -> str:
 
 
 def make_agent(spec: str, seed: int = 0, device: str = "cpu") -> Agent:
-    """The agent that `spec` describes as `name` or `name:parameter=value,...`.
+    """The agent that `spec` describes as `name`, `name:parameter=value,...` or `name(part; part):parameter=value,...`.
 
-    `seed` is for its training; `device` is where networks learn and serve (agents without one stay on the CPU).
+    `seed` is for its training, and that of all parts, each of which learns as it would alone; `device` is where
+    networks learn and serve (agents without one stay on the CPU).
 
     Raises:
-        ValueError: if there is no such agent or parameter, or a value is not of the parameter's type or range.
+        ValueError: if there is no such agent or parameter, a value is not of the parameter's type or range, or parts
+            are not written or can't be combined as the name asks for.
     """
-    entry, given = _parse(spec)
+    parsed, given = _read(spec)
     own = {name: given.pop(name) for name in tuple(given) if name not in _WRAPPED_BY}
-    make: _Make = partial(_bare, entry, own, device)
+    make: _Make = partial(_inside, parsed, own, device)
     for key, wrap in _WRAPPERS.items():
         chosen = {name: value for name, value in given.items() if _WRAPPED_BY[name] == key}
         if chosen and key not in chosen:
@@ -186,70 +220,37 @@ def make_agent(spec: str, seed: int = 0, device: str = "cpu") -> Agent:
     return make(seed)
 
 
-def _bare(entry: _Entry, own: Mapping[str, Any], device: str, seed: int) -> Agent:
+def _inside(spec: Spec, own: Mapping[str, Any], device: str, seed: int) -> Agent:
+    """What the policies that parameters ask for go around."""
+    if spec.parts is not None:
+        return COMBINATIONS[spec.name](spec.parts, partial(make_agent, seed=seed, device=device), **own)
+    entry = _AGENTS[spec.name]
     of_the_run = {"seed": seed, "device": device}
     run = {f.name: of_the_run[f.name] for f in fields(entry.agent) if f.name in of_the_run}
     return entry.agent(**{**entry.changed, **own, **run})
 
 
-def _parameters_of_wrapper(wrap: Callable[..., Agent]) -> dict[str, Any]:
-    """The types of the parameters of a function of `_WRAPPERS` by name."""
-    hints = get_type_hints(wrap)
-    return {name: hint for name, hint in hints.items() if name not in ("make", "seed", "return")}
-
-
-_WRAPPED_BY = {name: key for key, wrap in _WRAPPERS.items() for name in _parameters_of_wrapper(wrap)}
+_WRAPPED_BY = {name: key for key, wrap in _WRAPPERS.items() for name in parameters_taken(wrap)}
 """The parameter that each parameter of a wrapper must go with."""
 
 
-def _parse(spec: str) -> tuple[_Entry, dict[str, Any]]:
-    name, _, text = spec.partition(":")
-    if name not in _AGENTS:
-        raise ValueError(f"agent must be one of {', '.join(_AGENTS)}, got {name!r}")
-    entry = _AGENTS[name]
-    known = _parameters(entry)
-    there_are = "parameters of " + name + ": " + ", ".join(f"{key}: {_words(hint)}" for key, hint in known.items())
-    given: dict[str, Any] = {}
-    for part in text.split(",") if text else ():
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or key not in known:
-            raise ValueError(f"parameter must be one that {name} has, as in key=value, got {part!r}; {there_are}")
-        if key in given:
-            raise ValueError(f"{key} must be given once, got it twice in {spec!r}")
-        try:
-            given[key] = _value(value, known[key])
-        except ValueError:
-            raise ValueError(f"{key} must be {_words(known[key])}, got {value!r}; {there_are}") from None
-    return entry, given
-
-
-def _parameters(entry: _Entry) -> dict[str, Any]:
-    """The types of all that a spec may set."""
-    hints = get_type_hints(entry.agent)
-    own = {f.name: hints[f.name] for f in parameters_of(entry.agent)}
+def _read(text: str) -> tuple[Spec, dict[str, Any]]:
+    """The spec taken apart, and the values of all its parameters."""
+    spec = Spec.parse(text)
+    if spec.parts is None and spec.name in COMBINATIONS:
+        raise ValueError(f"{spec.name} must have its parts in brackets, as in {HOW[spec.name]}, got {text!r}")
+    if spec.name not in (_AGENTS if spec.parts is None else COMBINATIONS):
+        if spec.name in _AGENTS:
+            raise ValueError(f"brackets must follow one of {', '.join(COMBINATIONS)}, got {text!r}")
+        raise ValueError(
+            f"agent must be one of {', '.join(_AGENTS)}, or a combination as in {', '.join(HOW.values())}, "
+            f"got {spec.name!r}"
+        )
+    if spec.parts is not None and not all(spec.parts):
+        raise ValueError(f"parts must not be empty, as in {HOW[spec.name]}, got {text!r}")
+    known = (
+        parameter_types(_AGENTS[spec.name].agent) if spec.parts is None else parameters_taken(COMBINATIONS[spec.name])
+    )
     for wrap in _WRAPPERS.values():
-        own |= _parameters_of_wrapper(wrap)
-    return own
-
-
-def _value(text: str, hint: Any) -> Any:
-    """Read a value of the given type; ValueError if it is none."""
-    if get_origin(hint) is Literal:
-        if text in get_args(hint):
-            return text
-        raise ValueError
-    if NoneType in get_args(hint):
-        return None if text.lower() == "none" else _value(text, get_args(hint)[0])
-    if hint is bool:
-        if text.lower() in ("true", "false"):
-            return text.lower() == "true"
-        raise ValueError
-    return hint(text)
-
-
-def _words(hint: Any) -> str:
-    if get_origin(hint) is Literal:
-        return " or ".join(get_args(hint))
-    if NoneType in get_args(hint):
-        return f"{_words(get_args(hint)[0])} or none"
-    return hint.__name__
+        known |= parameters_taken(wrap)
+    return spec, spec.values(known)

@@ -15,7 +15,7 @@ from agents.feature_agent import FeatureAgent, sizes_of
 from agents.feature_network import FeatureReader, flat, mlp
 from agents.fields import Schema, Table
 from agents.network import DotNetwork
-from agents.neural import Loss
+from agents.network_parameters import Loss
 from agents.requests import Requests
 
 T = torch.Tensor

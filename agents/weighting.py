@@ -78,12 +78,23 @@ def inverse_propensities(
     of exactly 1, which correct nothing; in one with some choice, what was certain counts as little as it should.
 
     Rules that forbid items make the number too high, by one factor for the whole log. Estimated propensities are taken
-    as they are. Hidden slots, which are examples of nothing, have weight 0.
+    as they are. Hidden slots, which are examples of nothing, have weight 0; a slate of which a part is hidden has no
+    weight as a whole.
 
     Raises:
-        ValueError: if a propensity is not known, or is not in (0, 1].
+        ValueError: if a propensity is not known, or is not in (0, 1], or if slates are to be weighted as a whole and
+            the log hides some of their slots.
     """
-    chance = log.prefix_propensity[:, -1:] if whole else np.where(log.slate >= 0, log.propensity, 1.0)
+    seen = log.slate >= 0
+    if whole:
+        if num_parts := int((seen.any(axis=1) & ~seen.all(axis=1)).sum()):
+            raise ValueError(
+                f"slates must be whole to be weighted as a whole, got {num_parts} of {len(log)} with slots that the "
+                "log hides from who learns (InteractionLog.only, as data='own' does): learn with a pointwise loss "
+                "(bce, mse), whose weights are those of slots, with target='catalogue', or with weighting='none'"
+            )
+        seen = seen.max(axis=1, keepdims=True)
+    chance = np.where(seen, log.prefix_propensity[:, -1:] if whole else log.propensity, 1.0)
     chance = _checked(chance.astype(np.float64), "prefix_propensity" if whole else "propensity")
     if not len(log):
         return chance
@@ -94,7 +105,6 @@ def inverse_propensities(
         num_possible = np.where(log.prefix_propensity >= before, 1.0, left).prod(axis=1)
     else:
         num_possible = np.where(chance >= 1, 1, num_items)
-    seen = np.ones(chance.shape, np.bool_) if whole else log.slate >= 0
     average = num_possible.mean(where=seen.reshape(num_possible.shape)) if seen.any() else 1.0
     return np.where(seen, np.minimum(1 / chance / average, most_weight), 0.0)
 

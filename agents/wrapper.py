@@ -83,13 +83,28 @@ class LearningWrapper(Wrapper):
 class Combination(Agent):
     """Passes what an agent must do on to several policies; one that is several of its parts learns once.
 
-    The file of a combination holds those of its parts, and what it has learned besides.
+    Parts that are not the same must not share an agent inside, which each of them would teach: whoever makes a
+    combination calls `check_parts`. The file of a combination holds those of its parts, and what it has learned
+    besides.
     """
 
     @property
     @abstractmethod
     def parts(self) -> Mapping[str, Policy]:
         """The policies inside by a name that is each one's own."""
+
+    def check_parts(self) -> None:
+        """Raise ValueError where an agent is inside two parts, and would learn twice from the same log."""
+        taught: dict[int, Agent] = {}
+        for part in self._learners().values():
+            inside = _learning_inside(part)
+            if twice := [one for one in inside if one in taught]:
+                raise ValueError(
+                    "parts must not share an agent, which would learn from each log twice, got "
+                    f"{inside[twice[0]].name!r} inside both {taught[twice[0]].name!r} and {part.name!r}: give each a "
+                    "copy of its own"
+                )
+            taught |= dict.fromkeys(inside, part)
 
     def own_state(self) -> dict[str, A]:
         """What was learned beside the parts, as named arrays."""
@@ -132,6 +147,21 @@ class Combination(Agent):
             if isinstance(part, Agent):
                 found.setdefault(id(part), (name, part))
         return dict(found.values())
+
+
+def _learning_inside(policy: Policy) -> dict[int, Agent]:
+    """All that learns in a policy, itself included, by identity."""
+    if not isinstance(policy, Agent):
+        return {}
+    found: dict[int, Agent] = {}
+    if isinstance(policy, LearningWrapper) or not isinstance(policy, Wrapper):
+        found[id(policy)] = policy
+    if isinstance(policy, Wrapper):
+        found |= _learning_inside(policy.policy)
+    elif isinstance(policy, Combination):
+        for part in policy.parts.values():
+            found |= _learning_inside(part)
+    return found
 
 
 def _file_of(agent: Agent) -> A | None:

@@ -6,6 +6,7 @@ import pytest
 from recsim_lab.policy import NEVER, FeatureTable, Observation
 from recsim_lab.probabilities import (
     Probabilities,
+    check_pairs,
     exact_where,
     exactly,
     mixture,
@@ -90,3 +91,11 @@ def test_two_redraws_at_least():
 def test_no_requests_have_no_pairs(num_redraws):
     told = pairs_of_slates(np.zeros((num_redraws, 0, 2), np.int64), np.zeros((0, 5), np.int64))
     assert told.value.shape == told.error.shape == (0, 10, 10)
+
+
+def test_pairs_are_of_at_most_50_distinct_candidates():
+    check_pairs(np.array([[*range(50)], [*range(50, 100)]]))
+    with pytest.raises(ValueError, match="candidates must be at most 50, got 51"):
+        check_pairs(np.arange(51)[None])
+    with pytest.raises(ValueError, match="candidates of a request must be distinct"):
+        check_pairs(np.array([[1, 2, 3], [4, 5, 4]]))

@@ -8,6 +8,7 @@ from typing import final
 import numpy as np
 from jaxtyping import Float, Int
 
+from agents.base import named_with
 from agents.eligible import can_stand, eligible_items
 from agents.wrapper import Wrapper
 from recsim_lab.policy import TICKS_PER_DAY, Observation, Recommendation, Scorer, answered
@@ -104,12 +105,6 @@ def check_redraws(redraws: int) -> None:
     """Raise ValueError where there are too few redraws for an estimate."""
     if redraws < 2:
         raise ValueError(f"redraws must be at least 2, got {redraws}")
-
-
-def named_with(name: str, parameters: dict[str, float | int | str]) -> str:
-    """The name of a policy with more parameters, as `agents.registry` reads it."""
-    joint = "," if ":" in name.rpartition(")")[2] else ":"  # what is in brackets are parts with names of their own
-    return name + joint + ",".join(f"{key}={value}" for key, value in parameters.items())
 
 
 def rule_out(told: Probabilities, numbers: Int[A, "rows slots"]) -> Probabilities:

@@ -11,8 +11,9 @@ from typing import final
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from agents.base import named_with
 from agents.eligible import eligible_items
-from agents.exploration.base import Ranking, named_with, rule_out
+from agents.exploration.base import Ranking, rule_out
 from agents.wrapper import Combination
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import Agent, Observation, Policy, Recommendation, Scorer, answered
@@ -51,6 +52,7 @@ class BootstrappedEnsemble(Combination):
             raise ValueError("members must be at least one agent, got none")
         if len({id(member) for member in self.members}) < len(self.members):
             raise ValueError("members must be agents of their own, got one of them twice")
+        self.check_parts()
         if len(names := {member.name for member in self.members}) > 1:
             raise ValueError(f"members must be copies of one agent, got {', '.join(sorted(names))}")
         if not 0 < self.share <= 1:

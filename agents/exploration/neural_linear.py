@@ -10,8 +10,8 @@ from typing import final
 import numpy as np
 from jaxtyping import Float, Int
 
-from agents.base import LOWEST
-from agents.exploration.base import Ranking, by_redraws, check_redraws, named_with, sampled
+from agents.base import LOWEST, named_with
+from agents.exploration.base import Ranking, by_redraws, check_redraws, sampled
 from agents.exploration.ridge import Evidence, Posterior, check_ridge
 from agents.neural import NetworkAgent
 from agents.wrapper import LearningWrapper

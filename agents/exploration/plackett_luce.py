@@ -6,8 +6,8 @@ from typing import final
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from agents.base import LOWEST
-from agents.exploration.base import check_redraws, named_with
+from agents.base import LOWEST, named_with
+from agents.exploration.base import check_redraws
 from agents.exploration.race import Race, in_pieces, later_redrawn, only_first, told_in_pieces
 from agents.wrapper import Wrapper
 from recsim_lab.policy import Observation, Recommendation, Scorer, answered, check_slots

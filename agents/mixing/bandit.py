@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int, Int64
 from scipy.special import betainc, betaincc, betainccinv, betaincinv
 
+from agents.base import as_text, named_with
 from agents.mixing.base import Mix, is_closed, told_of, without_impossible
 from agents.mixing.sources import joined, owners
 from recsim_lab.interaction_log import InteractionLog
@@ -25,13 +26,13 @@ _RAREST = 2.0**-46
 @final
 @dataclass(eq=False)
 class Bandit(Mix):
-    """Answers every slate of a session (`per="session"`), or each slate (`"slate"`), with one of its policies
+    """Answers every slate of a session (`arm_per="session"`), or each slate (`"slate"`), with one of its policies
     (Cañamares, Redondo & Castells, RecSys 2019).
 
     A slate that holds slots of a policy is a trial of it, and a success where one of them was clicked. Chances of
     success are given a Beta prior of `prior_successes` and `prior_failures`. `by="thompson"` takes a policy as often as
     it is the best under what is then known of all; `"epsilon-greedy"` takes the one of highest mean (of equal ones the
-    first), or with probability `epsilon` any. `chances` are the probabilities of being taken, which stay the same
+    first), or with probability `arm_epsilon` any. `chances` are the probabilities of being taken, which stay the same
     between two calls of `learn`; each starts anew from its log.
 
     So the answer is a mixture of theirs, exact where they are. It is about each request by itself: slates of one
@@ -39,8 +40,8 @@ class Bandit(Mix):
     """
 
     by: Literal["thompson", "epsilon-greedy"] = "thompson"
-    per: Literal["session", "slate"] = "session"
-    epsilon: float | int = 0.1
+    arm_per: Literal["session", "slate"] = "session"
+    arm_epsilon: float | int = 0.1
     prior_successes: float | int = 1.0
     prior_failures: float | int = 1.0
 
@@ -52,10 +53,10 @@ class Bandit(Mix):
         super().__post_init__()
         if self.by not in ("thompson", "epsilon-greedy"):
             raise ValueError(f"by must be 'thompson' or 'epsilon-greedy', got {self.by!r}")
-        if self.per not in ("session", "slate"):
-            raise ValueError(f"per must be 'session' or 'slate', got {self.per!r}")
-        if not 0 <= self.epsilon <= 1:
-            raise ValueError(f"epsilon must be in [0, 1], got {self.epsilon}")
+        if self.arm_per not in ("session", "slate"):
+            raise ValueError(f"arm_per must be 'session' or 'slate', got {self.arm_per!r}")
+        if not 0 <= self.arm_epsilon <= 1:
+            raise ValueError(f"arm_epsilon must be in [0, 1], got {self.arm_epsilon}")
         for name in ("prior_successes", "prior_failures"):
             if not 0 < getattr(self, name) < np.inf:
                 raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
@@ -65,12 +66,12 @@ class Bandit(Mix):
     @property
     def name(self) -> str:
         changed: dict[str, str] = {"by": self.by} if self.by != "thompson" else {}
-        changed |= {"epsilon": f"{self.epsilon:g}"} if self.by == "epsilon-greedy" and self.epsilon != 0.1 else {}
-        changed |= {"per": self.per} if self.per != "session" else {}
+        if self.by == "epsilon-greedy" and self.arm_epsilon != 0.1:
+            changed["arm_epsilon"] = as_text(self.arm_epsilon)
+        changed |= {"arm_per": self.arm_per} if self.arm_per != "session" else {}
         for name in ("prior_successes", "prior_failures"):
-            changed |= {name: f"{getattr(self, name):g}"} if getattr(self, name) != 1 else {}
-        parameters = ",".join(f"{key}={value}" for key, value in changed.items())
-        return f"bandit({'; '.join(self.names)})" + (f":{parameters}" if changed else "")
+            changed |= {name: as_text(getattr(self, name))} if getattr(self, name) != 1 else {}
+        return named_with(f"bandit({'; '.join(self.names)})", changed)
 
     def recommend(self, observation: Observation, num_slots: int, draws: Draws) -> Recommendation:
         arm = self.arms(draws)
@@ -103,7 +104,7 @@ class Bandit(Mix):
 
     def arms(self, draws: Draws) -> Int[A, " rows"]:
         """The place of the policy that answers each request."""
-        luck = (draws.at_step(0) if self.per == "session" else draws).uniform(_ARM, 2).astype(np.float64)
+        luck = (draws.at_step(0) if self.arm_per == "session" else draws).uniform(_ARM, 2).astype(np.float64)
         # The second draw fills the steps of the first, so that rare policies are as rare as told.
         uniform = luck[:, 0] + (luck[:, 1] - 0.5) * 2.0**-23
         return np.searchsorted(np.cumsum(self.chances)[:-1], uniform, side="right")
@@ -127,8 +128,8 @@ class Bandit(Mix):
         if self.by == "thompson":
             self.chances = chance_of_being_best(good, bad)
         else:
-            self.chances = np.full(len(good), self.epsilon / len(good))
-            self.chances[np.argmax(good / (good + bad))] += 1 - self.epsilon
+            self.chances = np.full(len(good), self.arm_epsilon / len(good))
+            self.chances[np.argmax(good / (good + bad))] += 1 - self.arm_epsilon
 
     def _mixture(self, told: list[Probabilities]) -> Probabilities:
         return mixture(told, np.broadcast_to(self.chances, (len(told[0].marginal), len(told))))

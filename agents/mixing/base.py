@@ -33,6 +33,7 @@ class Mix(Combination):
             )
         if unfit := [name for name in names if "/" in name]:
             raise ValueError(f"policies must have names without '/', which parts the names of a source, got {unfit}")
+        self.check_parts()
 
     @property
     def names(self) -> tuple[str, ...]:

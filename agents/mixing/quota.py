@@ -6,6 +6,7 @@ from typing import Literal, final
 import numpy as np
 from jaxtyping import Int
 
+from agents.base import named_with
 from agents.mixing.fixed_slots import FixedSlots
 
 A = np.ndarray
@@ -35,7 +36,7 @@ class Quota(FixedSlots):
     @property
     def name(self) -> str:
         shares = "; ".join(f"{quota} {name}" for quota, name in zip(self.quotas, self.names, strict=True))
-        return f"quota({shares})" + ("" if self.layout == "spread" else f":layout={self.layout}")
+        return named_with(f"quota({shares})", {"layout": self.layout} if self.layout != "spread" else {})
 
     def owners(self, num_slots: int) -> Int[A, " slots"]:
         if sum(self.quotas) != num_slots:

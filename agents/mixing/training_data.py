@@ -6,6 +6,7 @@ from typing import Literal, final
 import numpy as np
 from jaxtyping import Int
 
+from agents.base import named_with
 from agents.mixing.sources import is_of, is_random, within
 from agents.wrapper import Wrapper
 from recsim_lab.interaction_log import InteractionLog
@@ -36,10 +37,7 @@ class TrainedOn(Wrapper):
 
     @property
     def name(self) -> str:
-        if self.data == "all":
-            return self.policy.name
-        joint = "," if ":" in self.policy.name.rpartition(")")[2] else ":"
-        return f"{self.policy.name}{joint}data={self.data}"
+        return named_with(self.policy.name, {"data": self.data} if self.data != "all" else {})
 
     def recommend(self, observation: Observation, num_slots: int, draws: Draws) -> Recommendation:
         answer = self.policy.recommend(observation, num_slots, draws)

@@ -6,7 +6,7 @@ from typing import final
 import numpy as np
 from jaxtyping import Float32, Int
 
-from agents.base import check_catalogue
+from agents.base import as_text, check_catalogue, named_with
 from agents.baselines import Popularity
 from agents.eligible import may_be_shown
 from agents.two_stage.retriever import Retrieved, Retriever, sampled_items, standardised
@@ -70,7 +70,7 @@ class Fresh(Retriever):
 
     @property
     def name(self) -> str:
-        return "fresh"
+        return named_with("fresh", {} if self.days is None else {"days": as_text(self.days)})
 
     def retrieve(self, observation: Observation, num: int) -> Retrieved:
         release = observation.features.release

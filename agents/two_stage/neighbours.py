@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 from scipy.sparse import csr_array
 
-from agents.base import check_catalogue
+from agents.base import check_catalogue, named_with
 from agents.eligible import may_be_shown
 from agents.item_neighbours import ItemKNN
 from agents.item_to_item import binary_matrix
@@ -34,7 +34,8 @@ class Neighbours(Retriever):
 
     @property
     def name(self) -> str:
-        return "neighbours"
+        of_items = "neighbours" + self.policy.name.removeprefix(self.policy.family)
+        return named_with(of_items, {"newest": self.newest} if self.newest != 5 else {})
 
     def retrieve(self, observation: Observation, num: int) -> Retrieved:
         items = np.full((len(observation), num), -1, np.int32)

@@ -10,6 +10,7 @@ from typing import final
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from agents.base import as_text, named_with
 from agents.eligible import may_be_shown
 from agents.neural import NetworkAgent
 from agents.two_stage.listed import Popular, first_eligible
@@ -83,12 +84,15 @@ class TwoStage(Combination, Scorer):
             raise ValueError(
                 f"heavy must not be the policy of a retriever whose opinion it is told, got {self.heavy.name!r} twice"
             )
+        self.check_parts()
         self._untaught = copy.deepcopy(tuple(retriever for retriever, _ in self.retrievers))
 
     @property
     def name(self) -> str:
-        found_by = "+".join(f"{retriever.name}({quota})" for retriever, quota in self.retrievers)
-        return f"two-stage[{found_by}>{self.heavy.name}]"
+        found_by = "; ".join(f"{quota} {retriever.name}" for retriever, quota in self.retrievers)
+        changed = {"told": as_text(self.told)} if not self.told else {}
+        changed |= {"ranked_share": as_text(self.ranked_share)} if self.ranked_share != 0.5 else {}
+        return named_with(f"two-stage({found_by}; {self.heavy.name})", changed)
 
     @property
     def parts(self) -> Mapping[str, Policy]:

@@ -1,5 +1,6 @@
 """How metrics, protocols and agents are called in front of people."""
 
+import re
 from collections.abc import Sequence
 
 from recsim_lab.evaluation.agreement import LOWER_IS_BETTER_OFFLINE, LOWER_IS_BETTER_ONLINE
@@ -72,14 +73,10 @@ def short_world_names(worlds: Sequence[str]) -> dict[str, str]:
 
 
 def short_agent_names(agents: Sequence[str]) -> dict[str, str]:
-    """Names for direct labels: `mf:dim=32,target=impressions` as `mf 32 impressions`.
+    """Names for direct labels: `mf:dim=32,target=impressions` as `mf 32 impressions`, in brackets too.
 
     A name whose short form another agent shares stays as it is.
     """
-    short = {}
-    for agent in dict.fromkeys(agents):
-        family, _, variant = agent.partition(":")
-        values = [option.partition("=")[2] or option for option in variant.split(",") if option]
-        short[agent] = " ".join([family, *values])
+    short = {agent: re.sub(r"[:,]([\w-]+=)?", " ", agent) for agent in agents}
     taken = list(short.values())
     return {agent: name if taken.count(name) == 1 else agent for agent, name in short.items()}

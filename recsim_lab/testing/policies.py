@@ -33,10 +33,10 @@ _CHUNK = 20_000
 def check_policy(policy: Policy, observation: Observation, num_slots: int, draws: Draws) -> None:
     """The laws of `recommend` and `probabilities` on given requests.
 
-    Items are distinct and eligible; a row gets the same answer alone and in a batch of any order; propensities
-    are probabilities that fit together; and they are the `probabilities` of the same slates. Costs a few dozen
-    calls. Requests whose best scores differ in their last bits only may be answered differently by a policy that
-    multiplies matrices; keep such ties out.
+    Items are distinct and eligible; a row gets the same answer alone and in a batch of any order, and the same
+    `probabilities`; propensities are probabilities that fit together; and they are the `probabilities` of the same
+    slates. Costs a few dozen calls. Requests whose best scores differ in their last bits only may be answered
+    differently by a policy that multiplies matrices; keep such ties out.
     """
     answer = policy.recommend(observation, num_slots, draws)
     shape = (len(observation), num_slots)
@@ -67,6 +67,17 @@ def check_policy(policy: Policy, observation: Observation, num_slots: int, draws
         # What recommend() does not know, probabilities() may.
         same = np.isclose(mine, theirs, rtol=1e-5, atol=0) | np.isnan(mine) | (own.error != 0) | (error != 0)
         law(same.all(), f"probabilities() of the own slates are the propensities ({name})", (mine, theirs))
+
+    for row in {0, len(observation) - 1} if len(observation) else ():
+        alone = np.array([row])
+        same_told = policy.probabilities(observation.take(alone), answer.items[alone])
+        for name in ("marginal", "prefix", "error", "prefix_error"):
+            whole, part = getattr(told, name)[alone], getattr(same_told, name)
+            law(
+                np.allclose(whole, part, rtol=1e-5, equal_nan=True),
+                f"probabilities() of a request are the same alone ({name})",
+                (whole, part),
+            )
 
     nothing = policy.recommend(observation.take(slice(0, 0)), num_slots, draws.take(np.arange(0)))
     law(nothing.items.shape == (0, num_slots), "no requests get no slates", nothing.items)

@@ -1,5 +1,6 @@
 """Drawing without replacement by number is exact."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -38,9 +39,39 @@ def test_numbers_and_items_are_inverse(requests):
     ]
 
 
+@given(seed=st.integers(0, 1000), one_tick=st.booleans())
+def test_numbers_are_places_among_the_eligible(seed, one_tick):
+    rng = np.random.default_rng(seed)
+    num_rows, nothing = 8, np.zeros((8, 0), np.int32)
+    rows = np.zeros(num_rows, np.int32)
+    table = FeatureTable((), (), {}, {}, rng.integers(-5, 10, 12), rng.integers(0, 15, 12))
+    tick = np.full(num_rows, 5) if one_tick else rng.integers(0, 12, num_rows)
+    blocked = rng.integers(-1, 12, (num_rows, rng.integers(0, 20)))
+    observation = Observation(rows, rows, rows, tick, rows, nothing, nothing, nothing, table, blocked)
+    eligible, every = eligible_items(observation, 0), np.tile(np.arange(12), (num_rows, 1))
+    for row, may_be in enumerate(observation.eligible()):
+        there = np.flatnonzero(may_be)
+        expected = [list(there).index(item) if item in there else -1 for item in range(12)]
+        assert eligible.num[row] == len(there) and eligible.number(every)[row].tolist() == expected
+    fewest = int(eligible.num.min())
+    numbers = rng.integers(0, np.maximum(eligible.num, 1)[:, None], (num_rows, 30)) if fewest else every[:, :0]
+    for row, may_be in enumerate(observation.eligible()):
+        assert eligible.item(numbers)[row].tolist() == np.flatnonzero(may_be)[numbers[row]].tolist()
+
+
+def test_what_is_on_offer_is_listed_once_for_all_requests(requests):
+    observation = requests(range(300), 10_000, blocked=[[7, 3]] * 300)
+    tracemalloc.start()
+    eligible = eligible_items(observation, 5)
+    assert (eligible.item(np.tile(np.arange(5), (300, 1))) == [0, 1, 2, 4, 5]).all()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 300 * 10_000
+
+
 def test_too_few_items(requests):
-    with pytest.raises(ValueError, match="num_slots must be at most"):
-        eligible_items(requests([0], 3, blocked=[[1]]), 3)
+    with pytest.raises(ValueError, match="asked for 3, a request has 2 of 3"):
+        eligible_items(requests([0, 1], 3, blocked=[[], [1]]), 3)
 
 
 def test_what_can_stand():

@@ -102,6 +102,7 @@ def test_families():
         ("mf", "catalogue"),
         ("mf:target=impressions,epsilon=0.1", "impressions"),
         ("linucb", "impressions"),
+        ("quota(7 mf:target=impressions; 3 ease)", "impressions"),
     ],
 )
 def test_targets(spec, target):

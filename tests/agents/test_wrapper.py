@@ -6,12 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from agents.base import indifferent
 from agents.baselines import Popularity
 from agents.business_rules import RepeatRules
 from agents.ease import EASE
+from agents.exploration import BootstrappedEnsemble, EpsilonGreedy
+from agents.mixing import Bandit, Quota, TeamDraft, TrainedOn
 from agents.registry import make_agent
+from agents.two_stage import ByEmbeddings, ByScores, TwoStage
 from agents.wrapper import Combination
-from recsim_lab.policy import Policy
+from recsim_lab.policy import Policy, Scorer
 from recsim_lab.streams import draws_of
 from recsim_lab.testing import check_agent
 
@@ -52,6 +56,38 @@ def test_all_parts_are_one_file(log, tmp_path):
 def test_what_stands_twice_learns_once(log):
     mf = make_agent("mf:epochs=1")
     First((mf, RepeatRules(Popularity()), mf)).learn(log)
+    assert mf.num_learned == 1
+
+
+@pytest.mark.parametrize(
+    "combine",
+    [
+        lambda mf: TeamDraft((mf, EpsilonGreedy(mf, 0.1))),
+        lambda mf: Bandit((TrainedOn(mf, "own"), TrainedOn(mf, "random"))),
+        lambda mf: Quota((TeamDraft((Popularity(), mf)), RepeatRules(TrainedOn(mf, "own"))), (2, 3)),
+        lambda mf: BootstrappedEnsemble((RepeatRules(mf), RepeatRules(mf))),
+        lambda mf: TwoStage(((ByEmbeddings(mf), 9),), TwoStage(((ByScores(mf), 9),), EASE())),
+    ],
+    ids=["explored", "trained", "nested", "ensemble", "two stages"],
+)
+def test_what_stands_in_two_parts_is_refused(combine, log):
+    with pytest.raises(ValueError, match=r"parts must not share an agent.*got 'mf:epochs=1' inside both"):
+        combine(make_agent("mf:epochs=1"))
+
+
+def test_what_does_not_learn_may_stand_in_two_parts_and_what_learns_as_one(log):
+    @dataclass(eq=False)
+    class ById(Scorer):
+        name: str = "by id"  # type: ignore[misc]
+
+        def scores(self, observation, items=None):
+            return indifferent(observation, items)
+
+    same = ById()
+    TeamDraft((same, EpsilonGreedy(same, 0.1), RepeatRules(EpsilonGreedy(same, 0.2))))
+    mf = make_agent("mf:epochs=1")
+    two = TwoStage(((ByEmbeddings(mf), 9),), mf)
+    two.learn(log)
     assert mf.num_learned == 1
 
 

@@ -242,6 +242,8 @@ def test_names_in_words():
     assert column_name("agent") == "agent"
     names = short_agent_names(["mf:dim=32,target=impressions", "a:x=1", "a:y=1", "ease"])
     assert list(names.values()) == ["mf 32 impressions", "a:x=1", "a:y=1", "ease"]
+    mix = "quota(7 mf:dim=8,data=own; 3 ease):layout=in-order"
+    assert short_agent_names([mix])[mix] == "quota(7 mf 8 own; 3 ease) in-order"
 
 
 def test_worlds_are_named_by_what_sets_them_apart():

@@ -78,7 +78,7 @@ def served(log: InteractionLog, policy: Policy, rows: A, draws: Draws, rate: dic
 @pytest.mark.parametrize("better", [0, 1])
 def test_it_converges_to_the_better_policy(by, better, log, fixed):
     policies = (fixed("one", 1, 2), fixed("two", 3, 4))
-    bandit = Bandit(policies, by=by, epsilon=0.2)
+    bandit = Bandit(policies, by=by, arm_epsilon=0.2)
     rate = {"one": 0.1, "two": 0.1} | {policies[better].name: 0.3}
     logs = []
     for day in range(12):
@@ -106,7 +106,7 @@ def test_a_slate_is_a_trial_of_all_who_have_slots_in_it(log, fixed):
 
 def test_epsilon_greedy_takes_the_best_or_any(log, fixed, requests):
     policies = tuple(fixed(str(number), number) for number in range(4))
-    bandit = Bandit(policies, by="epsilon-greedy", epsilon=0.2)
+    bandit = Bandit(policies, by="epsilon-greedy", arm_epsilon=0.2)
     assert bandit.chances == pytest.approx([0.85, 0.05, 0.05, 0.05])  # of equal ones the first
     bandit.restore_own({"trials": np.array([50, 50, 50, 9]), "successes": np.array([20, 25, 24, 4])})
     assert bandit.chances == pytest.approx([0.05, 0.85, 0.05, 0.05])
@@ -118,7 +118,7 @@ def test_epsilon_greedy_takes_the_best_or_any(log, fixed, requests):
 
 def test_probabilities_are_mixtures(fixed, requests):
     one, two = fixed("one", 3, 4), EpsilonGreedy(fixed("two", 4, 3), 0.5)
-    bandit = Bandit((one, two), by="epsilon-greedy", epsilon=0.5)
+    bandit = Bandit((one, two), by="epsilon-greedy", arm_epsilon=0.5)
     slates = np.array([[3, 4], [4, 3], [0, 1]], np.int32)
     observation = requests([0] * 3, 6)
     told, inside = bandit.probabilities(observation, slates), two.probabilities(observation, slates)
@@ -129,7 +129,7 @@ def test_probabilities_are_mixtures(fixed, requests):
 
 
 def test_pairs_of_certain_policies_are_exact(fixed, requests):
-    bandit = Bandit((fixed("one", 3, 4), fixed("two", 4, 5)), by="epsilon-greedy", epsilon=0.5)
+    bandit = Bandit((fixed("one", 3, 4), fixed("two", 4, 5)), by="epsilon-greedy", arm_epsilon=0.5)
     told = bandit.pair_probabilities(requests([0], 6), np.array([[3, 4, 5]]), 2)
     assert (told.error == 0).all()
     together = told.value[0].reshape(2, 3, 2, 3)[0, :, 1]  # first slot x second slot
@@ -138,7 +138,7 @@ def test_pairs_of_certain_policies_are_exact(fixed, requests):
 
 @pytest.mark.parametrize("per", ["session", "slate"])
 def test_a_session_has_one_policy(per, fixed):
-    bandit = Bandit((fixed("one"), fixed("two")), per=per)
+    bandit = Bandit((fixed("one"), fixed("two")), arm_per=per)
     user = np.arange(1_000)
     arms = np.stack([bandit.arms(draws_of(3, user, session=2, step=step)) for step in range(4)])
     assert abs(arms[0].mean() - 0.5) < 4.5 * 0.5 / 1_000**0.5
@@ -149,10 +149,10 @@ def test_a_session_has_one_policy(per, fixed):
 
 def test_a_policy_that_cannot_tell_leaves_the_mixture_untold(fixed, requests):
     vague = EpsilonGreedy(Random(), 0.1, redraws=50)
-    bandit = Bandit((fixed("one"), vague), by="epsilon-greedy", epsilon=0.0)
+    bandit = Bandit((fixed("one"), vague), by="epsilon-greedy", arm_epsilon=0.0)
     observation = requests([0, 1], 9)
     assert (bandit.recommend(observation, 2, draws_of(0, np.arange(2))).propensity == 1).all()
-    bandit = Bandit((fixed("one"), vague), by="epsilon-greedy", epsilon=0.1)
+    bandit = Bandit((fixed("one"), vague), by="epsilon-greedy", arm_epsilon=0.1)
     assert np.isnan(bandit.recommend(observation, 2, draws_of(0, np.arange(2))).propensity).all()
 
 
@@ -179,7 +179,7 @@ def test_an_empty_log_tells_nothing(log, fixed):
 @pytest.mark.parametrize(
     "parameters, message",
     [
-        ({"epsilon": 1.5}, r"epsilon must be in \[0, 1\], got 1.5"),
+        ({"arm_epsilon": 1.5}, r"arm_epsilon must be in \[0, 1\], got 1.5"),
         ({"prior_successes": 0}, "prior_successes must be above 0 and finite, got 0"),
         ({"prior_failures": float("inf")}, "prior_failures must be above 0 and finite, got inf"),
     ],
@@ -192,5 +192,5 @@ def test_parameters_are_checked(parameters, message, fixed):
 def test_names_say_what_is_not_the_default(fixed):
     policies = (fixed("one"), fixed("two"))
     assert Bandit(policies).name == "bandit(one; two)"
-    named = Bandit(policies, by="epsilon-greedy", epsilon=0.25, per="slate").name
-    assert named == "bandit(one; two):by=epsilon-greedy,epsilon=0.25,per=slate"
+    named = Bandit(policies, by="epsilon-greedy", arm_epsilon=0.25, arm_per="slate").name
+    assert named == "bandit(one; two):by=epsilon-greedy,arm_epsilon=0.25,arm_per=slate"

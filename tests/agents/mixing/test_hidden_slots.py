@@ -1,5 +1,7 @@
 """What learns from impressions leaves hidden slots alone, whatever it is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -55,3 +57,26 @@ def test_new_items_are_those_that_nobody_showed(log):
 def test_weights_of_what_is_not_hidden_stay(log):
     weights, hidden = (inverse_propensities(part, whole=False) for part in (log, log.only(["mine"])))
     np.testing.assert_allclose(hidden[:, ::2] / hidden[0, 0], weights[:, ::2] / weights[0, 0])
+
+
+def test_slates_that_are_not_hidden_keep_their_weight_as_a_whole(log):
+    prefix = log.prefix_propensity * (1 + np.arange(len(log)) % 7)[:, None]
+    by_row = np.repeat(np.arange(len(log), dtype=np.int16)[:, None] % 2, log.num_slots, axis=1)
+    log = replace(log, source=by_row, prefix_propensity=prefix)
+    mine = inverse_propensities(log.only(["mine"]), whole=True)
+    assert np.array_equal(mine[::2], inverse_propensities(log.take(slice(None, None, 2)), whole=True))
+    assert not mine[1::2].any() and (mine[::2] > 0).all()
+
+
+def test_slates_with_hidden_slots_have_no_weight_as_a_whole(log):
+    part = log.only(["mine"])
+    with pytest.raises(
+        ValueError, match=rf"must be whole to be weighted.*got {len(log)} of {len(log)} with slots.*bce"
+    ):
+        inverse_propensities(part, whole=True)
+    spec = "mf:target=impressions,weighting=snips,dim=2,epochs=1,loss="
+    with pytest.raises(ValueError, match="slates must be whole to be weighted as a whole"):
+        make_agent(spec + "softmax").learn(part)
+    agent = make_agent(spec + "bce")
+    agent.learn(part)
+    assert agent.num_learned == 1
