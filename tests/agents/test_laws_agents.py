@@ -101,7 +101,7 @@ def test_random_does_what_it_says(requests):
 def test_rules_around_exploration_do_what_they_say(requests):
     policy = RepeatRules(make_agent("popularity:epsilon=0.3"), days=7)
     request = requests([0], 10, clicked=[[1, 2]], clicked_tick=[[0, 99_000]], shown=[[7, 8]])
-    check_propensities(policy, request, 3, num_draws=50_000)
+    check_propensities(policy, request, 3)
 
 
 @dataclass

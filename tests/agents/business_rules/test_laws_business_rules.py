@@ -49,7 +49,7 @@ def test_nestings_do_what_they_say(name, small, requests):
         requests([3], 9, clicked=[[1, 2, 6]], clicked_tick=[[0, 0, 99_000]], blocked=[[0, 1, 4, 7]]),
         features=small.features,
     )
-    check_propensities(policy, request, 2, num_draws=20_000)
+    check_propensities(policy, request, 2)
     observation = replace(request.take(np.zeros(12, np.int64)), user=np.arange(12, dtype=np.int32))
     check_policy(policy, observation, 3, draws_of(2, observation.user))
 
@@ -75,4 +75,4 @@ def test_false_probabilities_are_seen(small, requests):
     request = replace(requests([3], 9), features=small.features)
     policy = Blind(taught("popularity:epsilon=0.4", small), depth=2)
     with pytest.raises(AssertionError, match="chi-square"):
-        check_propensities(policy, request, 2, num_draws=20_000)
+        check_propensities(policy, request, 2)

@@ -148,7 +148,7 @@ def test_slots_are_explored_as_often_as_the_day_says(requests, fixed):
 @pytest.mark.parametrize("kind", [EpsilonGreedy, EpsilonGreedySlate])
 def test_what_falls_does_what_it_says(kind, requests, fixed):
     policy = kind(fixed([3.0, 1, 4, 1.5, 9, 2, 6]), 0.9, half_life_days=3, floor=0.2)
-    check_propensities(policy, requests([0], 7, blocked=[[4]], tick=2 * TICKS_PER_DAY), 3, num_draws=50_000)
+    check_propensities(policy, requests([0], 7, blocked=[[4]], tick=2 * TICKS_PER_DAY), 3)
 
 
 def test_whole_slates_are_a_mixture(requests, fixed):
@@ -181,7 +181,7 @@ def test_a_random_policy_inside_is_mixed_as_exactly_as_it_is_known(requests, fix
     answer = policy.recommend(observation, 3, draws_of(0, np.arange(2)))
     assert np.isnan(answer.propensity).all()
     assert policy.probabilities(observation, answer.items).exact.all()
-    check_propensities(policy, requests([0], 9), 3, num_draws=50_000)
+    check_propensities(policy, requests([0], 9), 3)
 
 
 def test_what_is_impossible_is_told_so_where_redraws_could_not(requests):
@@ -192,7 +192,7 @@ def test_what_is_impossible_is_told_so_where_redraws_could_not(requests):
 
 def test_rules_around_whole_slates_do_what_they_say(requests, fixed):
     policy = RepeatRules(EpsilonGreedySlate(fixed(np.arange(8.0)), 0.4), days=7)
-    check_propensities(policy, requests([0], 8, clicked=[[1]], clicked_tick=[[99_000]]), 2, num_draws=50_000)
+    check_propensities(policy, requests([0], 8, clicked=[[1]], clicked_tick=[[99_000]]), 2)
 
 
 @pytest.mark.parametrize(

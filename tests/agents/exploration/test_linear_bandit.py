@@ -198,13 +198,13 @@ def test_thompson_does_what_it_says(small):
     policy = LinearThompson(scale=1.0)
     policy.learn(small)
     request = small.observations(np.array([len(small) - 1])).block(np.array([[2]]))
-    check_propensities(policy, request, 2, num_draws=20_000)
+    check_propensities(policy, request, 2)
 
 
 def test_nestings_do_what_they_say(small):
     policy = RepeatRules(EpsilonGreedy(LinearThompson(), 0.3, redraws=300), days=7)
     policy.learn(small)
-    check_propensities(policy, small.observations(np.array([len(small) - 1])), 1, num_draws=20_000)
+    check_propensities(policy, small.observations(np.array([len(small) - 1])), 1)
 
 
 def test_no_spread_is_certain_of_the_mean(small):

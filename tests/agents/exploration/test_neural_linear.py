@@ -109,7 +109,7 @@ def test_it_does_what_it_says():
     policy = NeuralLinear(make_agent(MF), 1.0)
     policy.learn(log)
     request = log.observations(np.array([len(log) - 1])).block(np.array([[2]]))
-    check_propensities(policy, request, 2, num_draws=20_000)
+    check_propensities(policy, request, 2)
 
 
 @pytest.mark.parametrize("spec", ["ease", "dlrm", "random", "mf:epsilon=0.1"])

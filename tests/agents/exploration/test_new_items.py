@@ -60,7 +60,7 @@ def test_probabilities_are_those_of_the_tree(epsilon, power, requests, fixed):
 
 
 def test_it_does_what_it_says(requests, fixed):
-    check_propensities(explorer(fixed, 0.3), requests([0], 6, blocked=[[4]]), 3, num_draws=20_000)
+    check_propensities(explorer(fixed, 0.3), requests([0], 6, blocked=[[4]]), 3)
 
 
 def test_power_zero_is_epsilon_greedy(requests, fixed):
@@ -110,7 +110,7 @@ def test_nestings_do_what_they_say(requests, fixed):
     policy = NewItemExploration(inner, 0.4, half_life_days=100, redraws=400)
     policy.impressions = SHOWN
     request = requests([0], 6, clicked=[[2]], clicked_tick=[[99_000]])
-    check_propensities(RepeatRules(policy, days=7), request, 2, num_draws=20_000)
+    check_propensities(RepeatRules(policy, days=7), request, 2)
 
 
 def test_nestings_keep_the_laws(requests, fixed):

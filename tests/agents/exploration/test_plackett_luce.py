@@ -84,7 +84,7 @@ def test_slates_that_cannot_be_shown(requests, fixed):
 @pytest.mark.parametrize("temperature", [0.3, 1.0])
 def test_it_does_what_it_says(temperature, requests, fixed):
     policy = PlackettLuce(fixed(SCORES), temperature)
-    check_propensities(policy, requests([3], 6, blocked=[[4]]), 3, num_draws=20_000)
+    check_propensities(policy, requests([3], 6, blocked=[[4]]), 3)
 
 
 def test_a_batch_is_its_requests(requests, fixed):
@@ -200,7 +200,7 @@ def small(log):
 def test_rules_around_exploration_around_it_do_what_they_say(log, requests):
     policy = RepeatRules(EpsilonGreedy(make_agent("mf:dim=8,boltzmann=0.7"), 0.3, redraws=400), days=7)
     policy.learn(small(log))
-    check_propensities(policy, requests([3], 7, clicked=[[1]], clicked_tick=[[99_000]]), 2, num_draws=20_000)
+    check_propensities(policy, requests([3], 7, clicked=[[1]], clicked_tick=[[99_000]]), 2)
 
 
 @pytest.mark.parametrize("outside", [EpsilonGreedy, EpsilonGreedySlate, NewItemExploration])

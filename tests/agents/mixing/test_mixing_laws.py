@@ -84,4 +84,4 @@ def test_mixes_do_what_they_say(nesting, fixed, requests):
     request = requests([3], 7, shown=[[6]], blocked=[[4, -1, 4]])
     slates = np.array([[5, 2, 6], [2, 5, 1]], np.int32)
     assert policy.probabilities(request.take(np.zeros(2, np.int64)), slates).exact.all()
-    check_propensities(policy, request, 3, num_draws=20_000)
+    check_propensities(policy, request, 3)

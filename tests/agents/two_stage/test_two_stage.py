@@ -90,7 +90,7 @@ def test_learning_and_state(wrap, log, tmp_path):
 def test_exploration_around_two_stages_does_what_it_says(requests):
     request = requests([0], 9, clicked=[[1]], clicked_tick=[[99_000]], shown=[[7]])
     policy = TwoStage(((Fixed([3, 8]), 3), (Popular(), 2)), Highest())
-    check_propensities(rules_over_exploration(policy), request, 2, num_draws=50_000)
+    check_propensities(rules_over_exploration(policy), request, 2)
     check_propensities(policy, request, 3, num_draws=1_000)
 
 
