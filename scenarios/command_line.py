@@ -86,7 +86,8 @@ def show_table(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]])
     table = RichTable(title=title, title_justify="left")
     for place, name in enumerate(header):
         # Where the terminal is narrow, names give way and numbers do not.
-        width = max((Text.from_markup(row[place]).cell_len for row in rows), default=0)
+        lines = [line for row in rows for line in row[place].split("\n")]
+        width = max((Text.from_markup(line).cell_len for line in lines), default=0)
         if place == 0:
             table.add_column(name, min_width=12)
         else:

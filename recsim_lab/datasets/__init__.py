@@ -7,6 +7,7 @@ from recsim_lab.datasets.frappe import Frappe, load_frappe
 from recsim_lab.datasets.letor import LabelledQueries, Mq2008, load_mq2008
 from recsim_lab.datasets.movielens import load_movielens, load_sample
 from recsim_lab.datasets.ncf import HeldOutAmongNegatives, load_ncf
+from recsim_lab.datasets.open_bandit import Impressions, OpenBandit, load_open_bandit
 from recsim_lab.datasets.sequences import LeaveTwoOut, Sequences, load_lastfm_negatives, load_sequences
 
 __all__ = [
@@ -14,9 +15,11 @@ __all__ = [
     "DataFileError",
     "Frappe",
     "HeldOutAmongNegatives",
+    "Impressions",
     "LabelledQueries",
     "LeaveTwoOut",
     "Mq2008",
+    "OpenBandit",
     "Ratings",
     "Sequences",
     "dataset_path",
@@ -26,6 +29,7 @@ __all__ = [
     "load_movielens",
     "load_mq2008",
     "load_ncf",
+    "load_open_bandit",
     "load_sample",
     "load_sequences",
 ]

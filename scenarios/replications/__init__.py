@@ -1,0 +1,1 @@
+"""Published findings, reproduced: `python -m scenarios.replications.<name>`."""
