@@ -73,8 +73,9 @@ def check_policy(policy: Policy, observation: Observation, num_slots: int, draws
         same_told = policy.probabilities(observation.take(alone), answer.items[alone])
         for name in ("marginal", "prefix", "error", "prefix_error"):
             whole, part = getattr(told, name)[alone], getattr(same_told, name)
+            # Scores of matrix products differ in their last bits, and probabilities are exponentials of some.
             law(
-                np.allclose(whole, part, rtol=1e-5, equal_nan=True),
+                np.allclose(whole, part, rtol=1e-4, equal_nan=True),
                 f"probabilities() of a request are the same alone ({name})",
                 (whole, part),
             )
