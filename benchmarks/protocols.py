@@ -18,9 +18,9 @@ TEST_DAYS = 8
 ESTIMATED_SLATES = 2000
 
 
-def logged(num_impressions: int, num_users: int = 2000) -> tuple[InteractionLog, Moments]:
+def logged(num_impressions: int, num_users: int = 2000, num_items: int = 2000) -> tuple[InteractionLog, Moments]:
     """A log of random slates in `everyday`, cut to so many impressions, and the truth of its moments."""
-    world, recorder = make_world("everyday", num_users=num_users), Recorder()
+    world, recorder = make_world("everyday", num_users=num_users, num_items=num_items), Recorder()
     platform = Platform(world, FACTORIES.rules(make_agent("random")), history=128, probe=recorder)
     day = TEST_DAYS
     while len(platform.log()) * world.num_slots < num_impressions:
@@ -31,10 +31,12 @@ def logged(num_impressions: int, num_users: int = 2000) -> tuple[InteractionLog,
     return log.take(rows), Moments(world, {name: values[rows] for name, values in moments.state.items()})
 
 
-def offline_scoring(num_impressions: int = NUM_IMPRESSIONS, agent: str = "mf", num_users: int = 2000) -> dict[str, Any]:
+def offline_scoring(
+    num_impressions: int = NUM_IMPRESSIONS, agent: str = "mf", num_users: int = 2000, num_items: int = 2000
+) -> dict[str, Any]:
     """Requests rebuilt, scored and compared under `usual_protocols`, and asked of every off-policy estimator; copies
     of the agent are trained before."""
-    log, moments = logged(num_impressions, num_users)
+    log, moments = logged(num_impressions, num_users, num_items)
     protocols = usual_protocols(TEST_DAYS)
     trained = make_agent(agent)
     trained.learn(log.take(TemporalSplit(TEST_DAYS).folds(log)[0].train))

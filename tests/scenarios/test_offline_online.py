@@ -16,7 +16,8 @@ ATTRIBUTION_COLUMNS = (
 )
 STATISTICS = ("spearman", "kendall", "pearson", "pairwise_accuracy", "top1_regret")
 OPTIONS = (
-    "--worlds movielens --logging-policies random --agents random popularity ease item-knn popularity:by=rate "
+    "--worlds movielens:num_users=80,num_items=200 --logging-policies random "
+    "--agents random popularity ease item-knn popularity:by=rate "
     "--seeds 1 --log-days 6 --test-days 2 --online-days 1 --num-bootstrap 50"
 )
 
