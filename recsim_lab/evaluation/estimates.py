@@ -51,6 +51,8 @@ ESTIMATORS: tuple[Estimator, ...] = (
     InversePropensity(WholeSlate()),
     InversePropensity(Grouped()),
 )
+NUM_REDRAWS = 100
+"""Answers of a random target from which a probability is estimated; a study asks of many targets."""
 PROTOCOL = "off-policy"
 """The protocol that estimates stand under."""
 
@@ -71,7 +73,9 @@ def estimates_of(
     they been shown to the users as they were. `logging` is the policy that served the rows, unless it learned
     meanwhile; `restrict` applies its rules to requests.
     """
-    question = Question(groups=_groups(log.features), restrict=restrict, seed=seed)
+    question = Question(
+        groups=_groups(log.features), restrict=restrict, own_slates=10, num_redraws=NUM_REDRAWS, seed=seed
+    )
     logged = logged_slates(log, policy, logging, question, rows)
     truth = float("nan")
     if moments is not None and len(rows):
