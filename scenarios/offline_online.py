@@ -17,7 +17,9 @@ profile cannot tell protocols apart that lie close: its intervals say so. Result
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pandas as pd
 
@@ -28,7 +30,8 @@ from recsim_lab.evaluation.decisions import decisions_table
 from recsim_lab.evaluation.plan import Plan
 from recsim_lab.evaluation.protocols import usual_protocols
 from recsim_lab.evaluation.sensitivity import decay_table, sensitivity_table
-from recsim_lab.evaluation.study import check_plan, run_study
+from recsim_lab.evaluation.study import Tables, check_plan, run_study
+from recsim_lab.evaluation.units import safe_name
 from recsim_lab.reporting.offline_online import answer_of, write_offline_online_report
 from recsim_lab.reporting.offline_online_tables import (
     MAIN_METRIC,
@@ -198,40 +201,45 @@ def decay_plans(config: Config) -> dict[int, Plan]:
 def main() -> None:
     config = parse(PROFILES, "Which offline metric predicts online engagement, and why do they part?")
     with plain_errors():
-        plan = plan_of(config)
-        others = {
-            **{f"without {name}": plan for name, plan in sensitivity_plans(config).items()},
-            **{f"log of {days} days": plan for days, plan in decay_plans(config).items()},
-        }
-        for each in (plan, *others.values()):
+        plan, switched, aged = plan_of(config), sensitivity_plans(config), decay_plans(config)
+        for each in (plan, *switched.values(), *aged.values()):
             check_plan(each, FACTORIES)
         run = run_folder("offline_online", config.name)
         provenance = run.begin(config)
-    tables = []
-    for place, (title, each) in enumerate({"Logs, training, deployment": plan, **others}.items()):
-        with counting(title) as count:
-            tables.append(
-                run_study(
-                    each,
-                    FACTORIES,
-                    run.path if place == 0 else run.path / f"study-{place}",
-                    config.num_workers,
-                    lambda unit, done, total: count(f"{unit.world} {unit.seed} {unit.agent or 'log'}", done, total),
-                )
-            )
-    main, scores = tables[0], tables[0].scores
-    extra = dict(zip(others, (found.scores for found in tables[1:]), strict=True))
-    results = {"scores": scores, "daily": main.daily, "estimates": main.estimates}
-    results |= _analysed(config, plan, scores, extra)
+    study = _studied("Logs, training, deployment", plan, run.path, config)
+    without = {
+        name: _studied(f"Without {name}", each, run.path / f"without-{safe_name(name)}", config).scores
+        for name, each in switched.items()
+    }
+    after = {
+        days: _studied(f"Log of {days} days", each, run.path / f"log-of-{days}-days", config).scores
+        for days, each in aged.items()
+    }
+    results = vars(study) | _analysed(config, plan, study.scores, without, after)
     for name, table in results.items():
         path = run.write_table(name, table)
     report = write_offline_online_report(run.path, results, provenance)
-    _print(scores, results["correlations"])
+    _print(study.scores, results["correlations"])
     console.print(f"tables: {path.parent}\nreport: [bold]{report}[/bold]")
 
 
+def _studied(title: str, plan: Plan, folder: Path, config: Config) -> Tables:
+    with counting(title) as count:
+        return run_study(
+            plan,
+            FACTORIES,
+            folder,
+            config.num_workers,
+            lambda unit, done, total: count(f"{unit.world} {unit.seed} {unit.agent or 'log'}", done, total),
+        )
+
+
 def _analysed(
-    config: Config, plan: Plan, scores: pd.DataFrame, extra: dict[str, pd.DataFrame]
+    config: Config,
+    plan: Plan,
+    scores: pd.DataFrame,
+    without: Mapping[str, pd.DataFrame],
+    after: Mapping[int, pd.DataFrame],
 ) -> dict[str, pd.DataFrame]:
     """Every table that follows from the scores."""
     num = config.num_bootstrap
@@ -240,15 +248,13 @@ def _analysed(
     sets = [agreement_table(scores[usual], num, agents=agents) for agents in AGENT_SETS[1:]]
     some = [table for table in (agreement_table(scores, num), *sets) if len(table)]
     correlations = pd.concat(some, ignore_index=True)
-    switched = {name.removeprefix("without "): found for name, found in extra.items() if name.startswith("without ")}
-    aged = {int(name.split()[2]): found for name, found in extra.items() if name.startswith("log of ")}
     return {
         "correlations": correlations,
         "attribution": attribution_table(scores, plan.scoring, plan.test_days, num_bootstrap=num),
         "advice": advice_table(scores, usual_advice(plan.test_days), num_bootstrap=num),
         "decisions": decisions_table(correlations[correlations["agents"] == "all"]),
-        "sensitivity": sensitivity_table(switched, num_bootstrap=num),
-        "decay": decay_table(aged, num_bootstrap=num),
+        "sensitivity": sensitivity_table(without, num_bootstrap=num),
+        "decay": decay_table(after, num_bootstrap=num),
     }
 
 

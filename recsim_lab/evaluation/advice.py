@@ -6,6 +6,7 @@ import pandas as pd
 
 from recsim_lab.evaluation.agreement import KEYS
 from recsim_lab.evaluation.contrasts import interval_of, resampled_spearman
+from recsim_lab.evaluation.plan import ORACLE
 from recsim_lab.evaluation.protocols import (
     Composite,
     Full,
@@ -74,7 +75,7 @@ def advice_table(
     the agents that have both, with the 95% interval of the difference. Advice whose columns are not there is left out.
     """
     rows = []
-    arms = scores[(scores["deployment"] == deployment) & (scores["family"] != "oracle")]
+    arms = scores[(scores["deployment"] == deployment) & (scores["family"] != ORACLE)]
     for key, group in arms.groupby(list(KEYS), dropna=False):
         of_key = dict(zip(KEYS, key, strict=True))
         for advice in advices:

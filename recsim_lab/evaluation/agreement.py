@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
+from recsim_lab.evaluation.plan import ORACLE, REPLICATE
 from recsim_lab.evaluation.resampled_agreement import (
     MIN_AGENTS,
     STATISTICS,
@@ -44,15 +45,9 @@ LOWER_IS_BETTER_ONLINE = frozenset({"regret", "churn", "leave_rate", "return_day
 """Metrics negated before they are compared, so that a positive correlation always means agreement. A cut-off
 (`@10`) does not matter."""
 
-REPLICATE = "replicate"
-"""Where the online metrics of the second luck stand."""
-
 AGENT_SETS = ("all", "without random", "catalogue", "impressions", "between")
 """Which agents are compared: all, all but those of the family `random`, those of either training target (clicked
 against sampled items, clicked against shown ones), and pairs of one of each."""
-
-ORACLE = "oracle"
-"""Agent or family that is left out: it knows the truth, and would make every offline number look good."""
 
 MIN_FAMILIES = 3
 """Fewer families have no interval."""
@@ -111,7 +106,8 @@ def agreement_table(
 
 
 def chosen_agents(scores: pd.DataFrame, agents: str) -> pd.DataFrame:
-    """The rows of one of the `AGENT_SETS`; the oracle is in none."""
+    """The rows of one of the `AGENT_SETS`. The oracle is in none: it knows the truth, and would make every offline
+    number look good."""
     competing = scores[(scores["agent"] != ORACLE) & (scores["family"] != ORACLE)]
     if agents == "without random":
         return competing[competing["family"] != "random"]

@@ -3,7 +3,7 @@
 The first rung is a protocol as it is. Three things are then put right, one after the other: the log's labels are
 replaced by what users wanted (`labels`), the split by one that leaks nothing (`split`), and the rules of production are
 applied (`rules`); what each is worth depends on what was put right before, so it is averaged over their six orders
-(Shapley, 1953). The next rung is what the recommended slates would earn of the users as they are, in expectation
+(Shapley, 1953). The next rung is what the slates of a visit would earn of the users as they are, in expectation
 (`prediction`: foreseeing a choice is not recommending); then what a second replicate earns while users change
 (`change`); what is left is luck (`noise`). Rungs are compared with the same online metric over the same agents, seeds
 and resamples, so the parts sum to 1 - agreement by construction.
@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from recsim_lab.evaluation.agreement import KEYS, REPLICATE
-from recsim_lab.evaluation.cell import EXPECTED
+from recsim_lab.evaluation.agreement import KEYS
 from recsim_lab.evaluation.contrasts import interval_of, resampled_spearman
+from recsim_lab.evaluation.plan import EXPECTED, ORACLE, REPLICATE
 from recsim_lab.evaluation.protocols import Click, Protocol, TemporalSplit, TrueChoice
 
 A = np.ndarray
@@ -97,7 +97,7 @@ def attribution_table(
     the truth. Protocols that lack a rung are left out. All are compared with the same `deployment`.
     """
     rows = []
-    arms = scores[(scores["deployment"] == deployment) & (scores["family"] != "oracle")]
+    arms = scores[(scores["deployment"] == deployment) & (scores["family"] != ORACLE)]
     for key, group in arms.groupby(list(KEYS), dropna=False):
         of_key = dict(zip(KEYS, key, strict=True))
         for protocol in protocols:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +13,6 @@ import numpy as np
 from recsim_lab.evaluation.estimates import PROTOCOL, estimates_of
 from recsim_lab.evaluation.offline import (
     FoldRequests,
-    Metrics,
     mean_of_folds,
     protocol_metrics,
     requests_of_fold,
@@ -22,7 +20,7 @@ from recsim_lab.evaluation.offline import (
 )
 from recsim_lab.evaluation.online import expected_clicks, follow
 from recsim_lab.evaluation.oracle import Oracle, make_reference
-from recsim_lab.evaluation.plan import Factories, Plan, Unit
+from recsim_lab.evaluation.plan import EXPECTED, NO_TARGET, ORACLE, REPLICATE, Factories, Plan, Unit
 from recsim_lab.evaluation.protocols import Fold, Protocol, TemporalSplit
 from recsim_lab.evaluation.run_folder import RunFolder
 from recsim_lab.evaluation.truth import Moments, Recorder
@@ -31,15 +29,6 @@ from recsim_lab.platform import Platform, Retraining
 from recsim_lab.policy import Agent, Observation, Policy
 from recsim_lab.simulation.sessions import Sessions
 from recsim_lab.simulation.world import World
-
-ORACLE = "oracle"
-"""The family of all reference policies."""
-NO_TARGET = "none"
-"""The training target of what was not trained."""
-REPLICATE = "replicate"
-"""The name of the second luck, under which every deployment is repeated."""
-EXPECTED = "truth/frozen-users/expected_clicks"
-"""What the first slates after the log earn in expectation, before anybody has answered one."""
 
 
 def run_unit(unit: Unit, plan: Plan, factories: Factories, folder: Path) -> None:
@@ -145,7 +134,10 @@ def _agent_arms(spec: str, seed: int, stage: _Stage, factories: Factories) -> di
     own: dict[str, float] = {}
     others: dict[str, float] = {}
     for protocols, tested in stage.tested:
-        found = [_metrics_of(copy_of(one.fold), one, protocols, plan.cutoffs, factories) for one in tested]
+        found = []
+        for requests in tested:
+            agent = copy_of(requests.fold)
+            found.append(protocol_metrics(agent, factories.rules(agent), requests, protocols, plan.cutoffs))
         for protocol in protocols:
             means = mean_of_folds([metrics[protocol] for metrics in found])
             columns = {f"{protocol.prefix}/{name}": value for name, value in means.items()}
@@ -185,12 +177,6 @@ def _estimates(ruled: Policy, fold: Fold, seed: int, stage: _Stage, factories: F
 
 def _digest(fold: Fold) -> str:
     return hashlib.sha256(np.packbits(fold.train).tobytes()).hexdigest()
-
-
-def _metrics_of(
-    agent: Agent, tested: FoldRequests, protocols: Sequence[Protocol], cutoffs: tuple[int, ...], factories: Factories
-) -> dict[Protocol, Metrics]:
-    return protocol_metrics(agent, factories.rules(agent), tested, protocols, cutoffs)
 
 
 def _reference_arm(name: str, stage: _Stage, factories: Factories) -> dict[str, Any]:

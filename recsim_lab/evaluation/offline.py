@@ -157,9 +157,9 @@ def protocol_metrics(
     which stands for all its requests.
     """
     found: dict[Protocol, list[Metrics]] = {protocol: [] for protocol in protocols}
-    on_slates = [protocol for protocol in protocols if isinstance(protocol.candidates, LoggedSlate)]
-    for protocol in on_slates:
-        found[protocol].append(_slate_metrics(policy, tested, protocol))
+    on_slates = {p: tested.slot_gains(p.target) for p in protocols if isinstance(p.candidates, LoggedSlate)}
+    for protocol, means in slate_metrics(policy, tested.log, tested.fold.test, on_slates, seed=tested.seed).items():
+        found[protocol].append({name: np.array([value]) for name, value in means.items()})
     for rules, order, requests in ((True, ruled, tested.ruled), (False, policy, tested.observation)):
         ranked = [p for p in protocols if p.rules == rules and p not in on_slates]
         gains = {target: tested.gains(target) for target in dict.fromkeys(p.target for p in ranked)}
@@ -177,13 +177,6 @@ def protocol_metrics(
 def mean_of_folds(folds: Sequence[Metrics]) -> dict[str, float]:
     """The means over the requests of all folds that have an answer; folds without requests are left out."""
     return mean_metrics(_joined([metrics for metrics in folds if metrics]))
-
-
-def _slate_metrics(policy: Policy, tested: FoldRequests, protocol: Protocol) -> Metrics:
-    found = slate_metrics(
-        policy, tested.log, tested.fold.test, gains=tested.slot_gains(protocol.target), seed=tested.seed
-    )
-    return {name: np.array([value]) for name, value in found.items()}
 
 
 def _joined(parts: Sequence[Metrics]) -> Metrics:

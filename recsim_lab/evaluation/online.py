@@ -85,15 +85,27 @@ def follow(
 
 
 def expected_clicks(platform: Platform, policy: Policy) -> float:
-    """The expected clicks of the slates that `policy` would answer every user's next visit with: no click is drawn, and
-    no user changes. NaN if nobody will come."""
+    """The expected clicks of a slate in every user's next visit, had nobody answered: no click is drawn, no user
+    changes, and of all that has happened only what was shown before in the visit is known to the policy.
+
+    Steps of a visit count as often as the platform's log has slates at them, up to those that an observation shows. NaN
+    if nobody will come, or nothing was logged.
+    """
     service = platform.service
     sessions, rows = service.sessions.copy(), np.flatnonzero(service.due != NEVER)
-    if not len(rows):
+    num_slots = sessions.num_slots
+    slates_at = np.bincount(platform.log().step)[: sessions.shown_width // num_slots]
+    if not len(rows) or not slates_at.any():
         return float("nan")
     sessions.open(rows, service.due[rows])
-    slates = policy.recommend(sessions.observe(rows), sessions.num_slots, sessions.draws(rows).fork("policy")).items
-    return float(platform.world.click_probability(sessions.state, rows, slates).sum(axis=1).mean())
+    clicks = np.empty(len(slates_at))
+    for step in range(len(slates_at)):
+        draws = sessions.draws(rows).fork("policy")
+        slates = policy.recommend(sessions.observe(rows), num_slots, draws).items
+        clicks[step] = platform.world.click_probability(sessions.state, rows, slates).sum(axis=1).mean()
+        sessions.state["shown"][rows, step * num_slots : (step + 1) * num_slots] = slates
+        sessions.state["step"][rows] += 1
+    return float(np.average(clicks, weights=slates_at))
 
 
 def online_metrics(log: InteractionLog, platform: Platform, here: A, first_day: int) -> dict[str, float]:

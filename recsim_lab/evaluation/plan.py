@@ -9,6 +9,15 @@ from recsim_lab.evaluation.units import safe_name
 from recsim_lab.policy import Agent, Observation, Policy
 from recsim_lab.simulation.world import World
 
+ORACLE = "oracle"
+"""The family of all reference policies."""
+NO_TARGET = "none"
+"""The training target of what was not trained."""
+REPLICATE = "replicate"
+"""The name of the second luck, under which every deployment is repeated, and where its metrics stand in the scores."""
+EXPECTED = "truth/frozen-users/expected_clicks"
+"""Column of what the slates of a visit earn in expectation, had nobody answered and no user changed."""
+
 
 @dataclass(frozen=True)
 class Factories:

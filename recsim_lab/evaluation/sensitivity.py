@@ -3,12 +3,17 @@
 Unlike the parts of `attribution`, these change the online truth too, so they do not sum to anything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from recsim_lab.evaluation.agreement import KEYS
 from recsim_lab.evaluation.contrasts import interval_of, resampled_spearman
+from recsim_lab.evaluation.plan import REPLICATE
+
+A = np.ndarray
 
 NOTHING = "nothing"
 """The name of the study with every mechanism at work."""
@@ -63,14 +68,16 @@ def decay_table(
     rows = []
     for days, scores in studies.items():
         for logging, group, number, found in _agreements(scores, numbers, online_metric, num_bootstrap, seed):
-            online, again = f"online/{online_metric}", f"replicate/{online_metric}"
+            online, again = f"online/{online_metric}", f"{REPLICATE}/{online_metric}"
             ceiling = resampled_spearman(group, (again,), online, 1)[0, 0] if again in group else float("nan")
             row = {"log_days": days, "num_retrainings": days - 1, "logging_policy": logging}
             rows.append(row | _words(number, online_metric) | _ends(found) | {"ceiling": ceiling})
     return pd.DataFrame(rows, columns=list(DECAY_COLUMNS))
 
 
-def _agreements(scores: pd.DataFrame, numbers: tuple[str, ...], online_metric: str, num_bootstrap: int, seed: int):  # type: ignore[no-untyped-def]
+def _agreements(
+    scores: pd.DataFrame, numbers: tuple[str, ...], online_metric: str, num_bootstrap: int, seed: int
+) -> Iterator[tuple[str, pd.DataFrame, str, Float[A, " resamples"]]]:
     """Logging policy, its scores, number and its resampled agreement."""
     for logging in dict.fromkeys(scores["logging_policy"]):
         group = _arm(scores, logging)
@@ -96,6 +103,6 @@ def _words(number: str, online_metric: str) -> dict[str, str]:
     return {"protocol": protocol, "offline_metric": metric, "online_metric": online_metric}
 
 
-def _ends(found) -> dict[str, float]:  # type: ignore[no-untyped-def]
+def _ends(found: Float[A, " resamples"]) -> dict[str, float]:
     interval = interval_of(found)
     return {"agreement": interval.estimate, "low": interval.low, "high": interval.high}

@@ -1,7 +1,6 @@
 """The report of claims put to the test: verdicts, intervals, and what each kind of negatives costs."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +70,7 @@ def write_claims_report(
                 (Table(negatives, "Means over training seeds.", {"seconds": ".1f", "ndcg@10": ".4f", "hr@10": ".4f"}),),
             ),
         ],
-        Provenance(
-            command=provenance["command"],
-            seed=f"0 to {provenance['config']['seeds'] - 1}",
-            date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            commit=provenance["commit"],
-            config=provenance["config"],
-            versions=provenance["versions"],
-        ),
+        Provenance.of_run(provenance, provenance["config"]["seeds"]),
     )
     return path
 

@@ -1,7 +1,6 @@
 """The report of online experiments: what tests say beside the truth, how soon, and with how many users."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -99,20 +98,12 @@ def write_experiments_report(
         blocks = (figures["power"], _needs(needs), _preferences(mine[0]))
         sections.append(Section(f"How many users: {title}", _POWER, blocks))
     path = folder / "report.html"
-    config = provenance["config"]
     write_report(
         path,
         "What online experiments say, and with how many users",
         " ".join(leads),
         sections,
-        Provenance(
-            command=provenance["command"],
-            seed=f"0 to {config['seeds'] - 1}",
-            date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            commit=provenance["commit"],
-            config=config,
-            versions=provenance["versions"],
-        ),
+        Provenance.of_run(provenance, provenance["config"]["seeds"]),
     )
     return path
 

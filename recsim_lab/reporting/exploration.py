@@ -1,7 +1,6 @@
 """The report of exploration: what it costs, what is shown, and what the model learns from it."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -88,14 +87,7 @@ def write_exploration_report(
         "What exploration costs and buys",
         " ".join(leads),
         sections,
-        Provenance(
-            command=provenance["command"],
-            seed=f"0 to {config['seeds'] - 1}",
-            date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            commit=provenance["commit"],
-            config=config,
-            versions=provenance["versions"],
-        ),
+        Provenance.of_run(provenance, provenance["config"]["seeds"]),
     )
     return path
 

@@ -1,7 +1,6 @@
 """The report of a study of offline against online: which offline number to trust, and what the agents earned."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -85,14 +84,7 @@ def write_offline_online_report(
         "This report says how well each offline number predicted what they earned, and what parts them.\n\n"
         + "\n\n".join(answers),
         [*joint_sections(tables), *sections, _how_it_was_done(names)],
-        Provenance(
-            command=provenance["command"],
-            seed=f"0 to {scores['seed'].max()}",
-            date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            commit=provenance["commit"],
-            config=provenance["config"],
-            versions=provenance["versions"],
-        ),
+        Provenance.of_run(provenance, provenance["config"]["seeds"]),
     )
     return path
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from recsim_lab.evaluation.agreement import ORACLE
+from recsim_lab.evaluation.plan import ORACLE
 from recsim_lab.evaluation.statistics import mean_interval, paired_interval
 from recsim_lab.evaluation.units import safe_name
 

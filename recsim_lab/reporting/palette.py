@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recsim_lab.evaluation.agreement import ORACLE
+from recsim_lab.evaluation.plan import ORACLE
 
 
 @dataclass(frozen=True)

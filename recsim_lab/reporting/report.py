@@ -7,10 +7,11 @@ import platform
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from xml.etree import ElementTree
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -53,6 +54,18 @@ class Provenance:
         for name in ("command", "date", "commit"):
             if not getattr(self, name).strip():
                 raise ValueError(f"{name} must not be empty, got {getattr(self, name)!r}")
+
+    @staticmethod
+    def of_run(content: Mapping[str, Any], num_seeds: int) -> "Provenance":
+        """That of a run as its `config.json` tells it, shown as of now."""
+        return Provenance(
+            command=content["command"],
+            seed=f"0 to {num_seeds - 1}",
+            date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            commit=content["commit"],
+            config=content["config"],
+            versions=content["versions"],
+        )
 
     @property
     def config_rows(self) -> list[tuple[str, str]]:

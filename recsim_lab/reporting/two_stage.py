@@ -1,7 +1,6 @@
 """The report of two stages: what each of them adds, where the loss comes from, and what it takes."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -99,14 +98,7 @@ def write_two_stage_report(
         "What two stages add and what they lose",
         _lead(compared),
         sections,
-        Provenance(
-            command=provenance["command"],
-            seed=f"0 to {config['seeds'] - 1}",
-            date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            commit=provenance["commit"],
-            config=config,
-            versions=provenance["versions"],
-        ),
+        Provenance.of_run(provenance, provenance["config"]["seeds"]),
     )
     return path
 

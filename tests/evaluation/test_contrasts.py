@@ -9,9 +9,9 @@ import pytest
 from recsim_lab.evaluation.advice import Advice, advice_table, usual_advice
 from recsim_lab.evaluation.agreement import agreement_table
 from recsim_lab.evaluation.attribution import PARTS, REMEDIES, Ladder, attribution_table
-from recsim_lab.evaluation.cell import EXPECTED
 from recsim_lab.evaluation.contrasts import interval_of, resampled_spearman
 from recsim_lab.evaluation.decisions import decisions_table
+from recsim_lab.evaluation.plan import EXPECTED
 from recsim_lab.evaluation.protocols import Protocol, RandomSplit, Sampled, TemporalSplit, usual_protocols
 from recsim_lab.evaluation.sensitivity import decay_table, sensitivity_table
 

@@ -7,13 +7,14 @@ import pytest
 
 from agents.baselines import Random
 from agents.business_rules import RepeatRules
-from recsim_lab.evaluation.online import ONLINE_METRICS, TruthProbe, follow
-from recsim_lab.evaluation.oracle import Oracle
+from recsim_lab.evaluation.online import ONLINE_METRICS, TruthProbe, expected_clicks, follow
+from recsim_lab.evaluation.oracle import FixedScores, Oracle
 from recsim_lab.platform import Platform
 from recsim_lab.policy import NEVER, TICKS_PER_DAY, Policy
 from recsim_lab.simulation.presets import make_world
 from recsim_lab.simulation.sessions import Sessions
 from recsim_lab.simulation.world import World
+from recsim_lab.streams import draws_of
 
 A = np.ndarray
 
@@ -96,6 +97,43 @@ def test_the_probe_looks_at_its_share_of_requests_and_changes_nothing(logged: Pl
     other = alone.run(8)
     np.testing.assert_array_equal(log.slate, other.slate)
     np.testing.assert_array_equal(log.clicks, other.clicks)
+
+
+def test_expected_clicks_are_those_of_whole_visits_of_users_who_never_answer(logged: Platform, world: World) -> None:
+    """Against a twin that blocks what was shown by hand, one step after the other."""
+    rng = np.random.default_rng(4)
+    table = rng.normal(size=(80, world.catalogue.num_items)).astype(np.float32)
+    policy = RepeatRules(FixedScores(table, "fixed"))
+    state = logged.service.sessions.copy().state
+    service = logged.service
+    rows = np.flatnonzero(service.due < NEVER)
+    sessions = service.sessions.copy()
+    sessions.open(rows, service.due[rows])
+    observation, shown, clicks = sessions.observe(rows), np.zeros((len(rows), 0), np.int32), []
+    slates_at = np.bincount(logged.log().step)[:15]
+    for _ in slates_at:
+        asked = observation.block(shown)
+        slates = policy.recommend(asked, 5, draws_of(0, rows)).items
+        clicks.append(world.click_probability(sessions.state, rows, slates).sum(axis=1).mean())
+        shown = np.concatenate([shown, slates], axis=1)
+    assert len(slates_at) > 5 and clicks[0] != pytest.approx(clicks[3])
+    assert expected_clicks(logged, policy) == pytest.approx(np.average(clicks, weights=slates_at))
+    for name, values in state.items():
+        np.testing.assert_array_equal(values, service.sessions.state[name])
+
+
+def test_another_luck_is_another_replicate_of_the_same_users(logged: Platform) -> None:
+    policy = RepeatRules(Random())
+    same, again, other, others_twin = (
+        follow(logged.fork(policy, luck=luck), None, 2)[0] for luck in (None, None, "other", "other")
+    )
+    for log, twin in ((same, again), (other, others_twin)):
+        np.testing.assert_array_equal(log.slate, twin.slate)
+        np.testing.assert_array_equal(log.clicks, twin.clicks)
+    assert same.clicks.sum() != other.clicks.sum() or not np.array_equal(same.user, other.user)
+    # When users are due next was drawn before.
+    first = same.tick.min()
+    assert set(same.user[same.tick == first]) == set(other.user[other.tick == first])
 
 
 def test_a_platform_that_nobody_visits(world: World) -> None:

@@ -51,6 +51,12 @@ document.querySelector("iframe").onload = event => {{
     drawn: [...page.querySelectorAll("figure svg")].map(svg => svg.getBBox().width),
     boxes: [...page.querySelectorAll(".scroll")].map(box),
     captions: [...page.querySelectorAll("caption")].map(box),
+    sorted: [0, 1].map(() => {{
+      const head = [...page.querySelectorAll("thead th.number")].at(-1);
+      head.click();
+      const place = [...head.parentNode.children].indexOf(head);
+      return [...head.closest("table").tBodies[0].rows].map(row => row.children[place].textContent);
+    }}),
     wrap: view.getComputedStyle(page.querySelector("td.number")).whiteSpace,
   }});
 }};
@@ -104,6 +110,15 @@ def test_figures_are_seen_and_the_page_stays_within_the_screen(report, width, tm
     assert len(seen["captions"]) > 1 and seen["wrap"] == "nowrap"
     for box in seen["boxes"] + seen["captions"]:
         assert 0 <= box["left"] < box["right"] <= width
+
+
+def test_a_click_on_a_head_sorts_and_another_turns_round(report, scores, tmp_path):
+    rising, falling = (
+        [float(text.replace(",", "").replace("\N{MINUS SIGN}", "-")) for text in column]
+        for column in measure(report, 1200, tmp_path)["sorted"]
+    )
+    assert rising == sorted(rising) and falling == sorted(falling, reverse=True)
+    assert len(rising) == len(scores) and rising[0] < rising[-1]
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -1,5 +1,8 @@
 """The logged slate as the protocol: what a policy would have said of the very items that users saw."""
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import expit
@@ -9,50 +12,55 @@ from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import Policy
 
 A = np.ndarray
+Key = TypeVar("Key")
 
 
 def slate_metrics(
     policy: Policy,
     log: InteractionLog,
     test: Bool[A, " rows"],
+    gains: Mapping[Key, Float[A, "rows slots"]],
     cutoffs: tuple[int, ...] = (5, 10),
     max_slates: int = 5000,
     seed: int = 0,
     batch: int = 512,
-    gains: Float[A, "rows slots"] | None = None,
-) -> dict[str, float]:
-    """Metrics over the slates marked in `test`, or a random `max_slates` of them.
+) -> dict[Key, dict[str, float]]:
+    """Metrics over the slates marked in `test`, or a random `max_slates` of them, by each of the `gains`: how relevant
+    each slot of the log turned out. A slate with a NaN is left out of its gains' metrics.
 
-    `gains` says how relevant each slot of the log turned out (None: clicked or not); a slate with a NaN is left out.
-
-    `auc` and `ndcg@k` order the items within each slate that has a click; `auc_pooled` orders all impressions at
+    `auc` and `ndcg@k` order the items within each slate that has a relevant one; `auc_pooled` orders all impressions at
     once. `log_loss`, `rmse` and `calibration_error` take the logistic function of a score as the probability of being
     relevant, as models do that were trained by cross-entropy: they say what scores are worth as probabilities, not how
-    they order.
-    Empty for a policy without scores.
+    they order. Empty for a policy without scores, and for gains that are known of no slate.
     """
     rng = np.random.default_rng(seed)
-    gains = log.clicks.astype(np.float32) if gains is None else gains
-    rows = np.flatnonzero(test & ~np.isnan(gains).any(axis=1))
+    rows = np.flatnonzero(test)
     if len(rows) > max_slates:
         rows = np.sort(rng.choice(rows, max_slates, replace=False))
     if policy.ranker is None or not len(rows):
+        return {key: {} for key in gains}
+    observation = log.observations(rows)
+    parts = [slice(start, start + batch) for start in range(0, len(rows), batch)]
+    scores = np.concatenate([policy.ranker.scores(observation.take(part), log.slate[rows[part]]) for part in parts])
+    return {key: _metrics(scores, of_key[rows], cutoffs) for key, of_key in gains.items()}
+
+
+def _metrics(
+    scores: Float[A, "rows slots"], gains: Float[A, "rows slots"], cutoffs: tuple[int, ...]
+) -> dict[str, float]:
+    known = ~np.isnan(gains).any(axis=1)
+    scores, gains = scores[known], gains[known]
+    if not len(scores):
         return {}
-    scores = np.concatenate(
-        [
-            policy.ranker.scores(log.observations(part), log.slate[part])
-            for part in np.split(rows, range(batch, len(rows), batch))
-        ]
-    )
-    clicks = gains[rows] > 0
-    metrics = mean_metrics(ranking_metrics(scores, gains[rows], cutoffs))
-    pooled = ranking_metrics(scores.reshape(1, -1), clicks.reshape(1, -1), (1,))
+    relevant = gains > 0
+    metrics = mean_metrics(ranking_metrics(scores, gains, cutoffs))
+    pooled = ranking_metrics(scores.reshape(1, -1), relevant.reshape(1, -1), (1,))
     chance = expit(scores.astype(np.float64))
     return {name: metrics[name] for name in ("auc", *(f"ndcg@{cutoff}" for cutoff in cutoffs))} | {
         "auc_pooled": float(pooled["auc"][0]),
-        "log_loss": log_loss(chance, clicks),
-        "rmse": float(np.sqrt(np.mean((chance - clicks) ** 2))),
-        "calibration_error": calibration_error(chance, clicks),
+        "log_loss": log_loss(chance, relevant),
+        "rmse": float(np.sqrt(np.mean((chance - relevant) ** 2))),
+        "calibration_error": calibration_error(chance, relevant),
     }
 
 

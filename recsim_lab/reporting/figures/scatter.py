@@ -9,7 +9,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from recsim_lab.evaluation.agreement import ORACLE
+from recsim_lab.evaluation.plan import ORACLE
 from recsim_lab.reporting.blocks import Figure
 from recsim_lab.reporting.figures.base import (
     MIN_SEEDS_FOR_INTERVAL,

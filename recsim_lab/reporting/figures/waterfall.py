@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas
+from matplotlib.axes import Axes
 
 from recsim_lab.evaluation.attribution import PARTS
 from recsim_lab.reporting.blocks import Figure
@@ -57,7 +58,7 @@ def attribution_waterfall(attribution: pandas.DataFrame) -> Figure:
     return Figure((panel,), caption, f"Waterfall of {len(PARTS)} parts of the gap between {number} and the truth.")
 
 
-def _name(axes, place: int, words: str) -> None:  # type: ignore[no-untyped-def]
+def _name(axes: Axes, place: int, words: str) -> None:
     axes.text(
         0.0, place - 0.36, words, transform=axes.get_yaxis_transform(), va="center", fontsize=SMALL, color=INK.light
     )
