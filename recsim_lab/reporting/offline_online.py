@@ -148,7 +148,7 @@ _LADDER = (
     "One naive number (a random split, sampled candidates, no rules) is led to the truth, one step after the other. "
     "First its own flaws are put right, in all six orders, of which the mean is shown: labels (instead of what was "
     "clicked, what users would have taken with everything in sight), the split, the rules of production. Then what "
-    "the recommended slates would earn of the users as they are, in expectation, takes the place of foreseeing "
+    "the slates of whole visits would earn of the users as they are, in expectation, takes the place of foreseeing "
     "clicks. Then users change, under other luck. What is left is luck alone. The parts sum to what the number lacks; "
     "other numbers are in `attribution.csv`."
 )
