@@ -11,9 +11,10 @@ the best-looking number costs in worlds where it was not chosen.
 
 Expect of the first: in the small `everyday`, numbers from random slates that agree well with clicks per slate (NDCG of
 the temporal split .79), and from popularity's own log much less (.30), where the labels are the largest part of the
-gap. In the small `movielens`, numbers that agree not at all or the wrong way round, since visits are long for 400 films:
-who is best at first runs out of good ones, and foreseeing one click does not tell. With 9 agents and 2 seeds nearly all
-intervals hold zero, and protocols that lie close cannot be told apart. Results lie in `runs/offline_online/<name>/`:
+gap. In the small `movielens`, numbers that agree not at all or the wrong way round, since visits are long for 400
+films: who is best at first runs out of good ones, and foreseeing one click does not tell. With 9 agents and 2 seeds
+nearly all intervals hold zero, and protocols that lie close cannot be told apart.
+Results lie in `runs/offline_online/<name>/`:
 `scores.csv`, `correlations.csv`, `attribution.csv`, `advice.csv`, `decisions.csv`, `sensitivity.csv`, `decay.csv`,
 `daily.csv` and `report.html`. A killed run goes on where it stopped.
 """
