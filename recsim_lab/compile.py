@@ -13,7 +13,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 import numba
 
 PARALLEL_ROWS = 1024
-"""Batches below this many rows run on one thread: starting threads costs about 20 microseconds."""
+"""Batches below this many rows run on one thread unless rows are long: starting threads costs about 20 microseconds."""
+PARALLEL_VALUES = 2**18
+"""Values of the first argument from which on threads pay, however few the rows."""
 _ONE_THREAD = numba.config.NUMBA_NUM_THREADS == 1  # type: ignore[attr-defined]
 
 
@@ -31,7 +33,7 @@ def kernel(function: Callable) -> Callable:
     parallel = _njit(function, parallel=True)
 
     def dispatch(first, *others):  # type: ignore[no-untyped-def]
-        if first.shape[0] < PARALLEL_ROWS or _ONE_THREAD:
+        if _ONE_THREAD or (first.shape[0] < PARALLEL_ROWS and first.size < PARALLEL_VALUES):
             return serial(first, *others)
         return parallel(first, *others)
 

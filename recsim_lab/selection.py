@@ -1,4 +1,4 @@
-"""The best items of each row, in one pass: what is not above the best so far is dropped as it is met."""
+"""The best items of each row, in one pass: blocks in which nothing is above the best so far are passed over."""
 
 import numba
 import numpy as np
@@ -7,6 +7,8 @@ from recsim_lab.compile import compiled, kernel
 
 _SPARE = 16
 """Places of the shortlist beyond twice the slots: short slates are then cut down less often."""
+_BLOCK = 16
+"""Scores that are compared at once; most blocks hold none of the best."""
 
 
 @compiled
@@ -40,8 +42,8 @@ def _bring_forward(scores, items, count, num_best):  # type: ignore[no-untyped-d
             low = left
         else:
             break
-    lowest = np.inf
-    for place in range(num_best):
+    lowest = scores[0]
+    for place in range(1, num_best):
         lowest = min(lowest, scores[place])
     return lowest
 
@@ -60,6 +62,15 @@ def _sort(scores, items, count):  # type: ignore[no-untyped-def]
             scores[place], items[place] = score, item
 
 
+@compiled
+def _any_above(row, start, end, lowest):  # type: ignore[no-untyped-def]
+    """Whether a score in [start, end) is above `lowest` or is NaN; without branches, so in vector instructions."""
+    found = False
+    for item in range(start, end):
+        found |= not row[item] <= lowest
+    return found
+
+
 @kernel
 def select_best(scores, eligible, best, num_found):  # type: ignore[no-untyped-def]
     """best[r]: the eligible items of highest score, best first, equal scores in order of the item, then -1.
@@ -73,16 +84,20 @@ def select_best(scores, eligible, best, num_found):  # type: ignore[no-untyped-d
         row, allowed = scores[r], eligible[0] if len(eligible) == 1 else eligible[r]
         listed, items = np.empty(size, scores.dtype), np.empty(size, np.int32)
         # Nothing is below NaN, so until the shortlist is full for the first time every item goes onto it.
-        lowest, count, missing = np.nan, 0, False
-        for item in range(len(row)):
-            score = row[item]
-            # Written always and counted where it belongs there: that is faster than a branch.
-            listed[count], items[count] = score, item
-            count += allowed[item] & (not score <= lowest)
-            missing |= allowed[item] & (score != score)
-            if count == size:
-                lowest = _bring_forward(listed, items, count, num_slots)
-                count = num_slots
+        lowest, count, missing = scores.dtype.type(np.nan), 0, False
+        for start in range(0, len(row), _BLOCK):
+            end = min(start + _BLOCK, len(row))
+            if not _any_above(row, start, end, lowest):
+                continue
+            for item in range(start, end):
+                score = row[item]
+                # Written always and counted where it belongs there: that is faster than a branch.
+                listed[count], items[count] = score, item
+                count += allowed[item] & (not score <= lowest)
+                missing |= allowed[item] & (score != score)
+                if count == size:
+                    lowest = _bring_forward(listed, items, count, num_slots)
+                    count = num_slots
         num_found[r] = -1 if missing else count
         if count >= num_slots:
             _bring_forward(listed, items, count, num_slots)
