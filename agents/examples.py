@@ -114,7 +114,7 @@ def clicks_of(
     order = np.argsort(log.tick, kind="stable")
     row, slot = np.nonzero(log.clicks[order])
     rows, row = np.unique(row, return_inverse=True)
-    requests = Requests.of(log.observations(order[rows]), table, device, num_recent)
+    requests = _requests(log, order[rows], table, device, num_recent)
     items = log.slate[order][rows[row], slot][:, None]
     return RequestExamples(
         requests,
@@ -151,7 +151,7 @@ def slates_of(
     says_something = log.clicks if only_clicked else log.slate >= 0
     by_time = by_time[says_something[rows[by_time]].any(axis=1)]
     order = rows[by_time]
-    requests = Requests.of(log.observations(order), table, device, num_recent)
+    requests = _requests(log, order, table, device, num_recent)
     labels, weights = torch.tensor(log.clicks[order], dtype=torch.float32, device=device), None
     if slot_weights is not None:
         weights = torch.tensor(slot_weights, dtype=torch.float32, device=device).expand(len(order), -1)
@@ -166,3 +166,13 @@ def slates_of(
         None if selection is None else selection.take(order),
         None if crosses is None else torch.tensor(crosses.values[by_time], dtype=torch.float32, device=device),
     )
+
+
+def _requests(
+    log: InteractionLog, rows: Int[A, " requests"], table: Table, device: str, num_recent: int | None
+) -> Requests:
+    """The log's requests, rebuilt only as far back as they will be read."""
+    seen = log.as_served
+    if num_recent is not None:
+        seen = replace(seen, history=min(seen.history, num_recent), shown=0)
+    return Requests.of(seen.observations(rows), table, device, num_recent)
