@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from recsim_lab.interaction_log import InteractionLog
-from recsim_lab.platform import Platform
+from recsim_lab.platform import Platform, Probe
 from recsim_lab.policy import NEVER, Observation, Policy
 from recsim_lab.simulation.purposes import Purpose
 from recsim_lab.simulation.sessions import Sessions
@@ -37,7 +37,7 @@ of a shown item; `regret`: expected clicks of the oracle's slate at the same req
 
 
 @dataclass
-class TruthProbe:
+class TruthProbe(Probe):
     """Looks at a share of the requests just before they are answered, at the true utility and the oracle's answer.
 
     `oracle` is the wrapped oracle (with the rules that bind the policy), watching the sessions probed.
@@ -48,6 +48,7 @@ class TruthProbe:
     share: float = 0.1
     true_utility: list[float] = field(default_factory=list)
     regret: list[float] = field(default_factory=list)
+    _start_of_day: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
@@ -67,6 +68,13 @@ class TruthProbe:
         possible = self.world.click_probability(sessions.state, probed, best).sum(axis=1)
         self.true_utility += utility.mean(axis=1).tolist()
         self.regret += (possible - earned).tolist()
+
+    def figures(self) -> dict[str, float]:
+        """Their means over the day."""
+        today = slice(self._start_of_day, None)
+        self._start_of_day = len(self.regret)
+        values = {"true_utility": self.true_utility[today], "regret": self.regret[today]}
+        return {name: float(np.mean(some)) if some else float("nan") for name, some in values.items()}
 
 
 def follow(

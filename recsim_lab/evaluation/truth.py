@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
 from recsim_lab.interaction_log import InteractionLog
+from recsim_lab.platform import Probe
 from recsim_lab.policy import Observation
 from recsim_lab.simulation.dynamics import State
 from recsim_lab.simulation.sessions import Sessions
@@ -20,7 +21,7 @@ PUBLIC = ("clicked", "clicked_tick", "shown")
 
 
 @dataclass
-class Recorder:
+class Recorder(Probe):
     """A probe of a `Platform` that remembers the state of every request, in the order of the log."""
 
     parts: list[State] = field(default_factory=list)

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from recsim_lab.evaluation.offline import Restrict
 from recsim_lab.evaluation.oracle import Oracle
+from recsim_lab.platform import Probe
 from recsim_lab.policy import Observation, top_items
 from recsim_lab.simulation.purposes import Purpose
 from recsim_lab.simulation.sessions import Sessions
@@ -98,7 +99,7 @@ def _marked(items: Int[A, "rows listed"], shape: tuple[int, ...]) -> Bool[A, "ro
 
 
 @dataclass
-class StageProbe:
+class StageProbe(Probe):
     """Keeps account of a share of the requests just before they are answered: a probe of the platform.
 
     `found` tells what the retrievers bring for requests under the rules that `restrict` applies; None for a policy of

@@ -12,14 +12,9 @@ import numpy as np
 
 from recsim_lab.interaction_log import InteractionLog, read_log
 from recsim_lab.platform.fingerprint import fingerprint
-from recsim_lab.platform.platform import Retraining, Service
+from recsim_lab.platform.platform import Retraining, Service, forget
 from recsim_lab.policy import Agent
 
-FIRST_DAY = (
-    *("log.json", "features.npz", "day=0/log.parquet"),
-    *("log.json.partial", "features.partial.npz", "day=0/log.parquet.partial"),
-)
-"""All files of a log of one day, and what they are called until they are whole."""
 WORLD_FIELDS_TOLD_APART = ("name", "num_slots", "catalogue", "population")
 
 
@@ -54,7 +49,7 @@ def keep(folder: Path, service: Service, log: InteractionLog | None, identity: d
             shutil.rmtree(old, ignore_errors=True)
 
 
-def restore(folder: Path, service: Service, identity: dict[str, str]) -> None:
+def restore(folder: Path, service: Service, identity: dict[str, str], days_in_memory: int | None = None) -> None:
     """Bring a new service to the last checkpoint in the folder, if there is one; later days of the log are dropped.
 
     Raises:
@@ -62,7 +57,7 @@ def restore(folder: Path, service: Service, identity: dict[str, str]) -> None:
     """
     latest = folder / "latest"
     if not latest.exists():
-        _drop_first_day(folder)
+        _drop_first_day(folder, service.day)
         return
     place = folder / "checkpoints" / latest.read_text()
     description = json.loads((place / "service.json").read_text())
@@ -84,14 +79,16 @@ def restore(folder: Path, service: Service, identity: dict[str, str]) -> None:
     service.day, service.num_retrainings = description["day"], description["num_retrainings"]
     service.daily = description["daily"]
     days = sorted(int(p.parent.name.removeprefix("day=")) for p in (folder / "log").glob("day=*/log.parquet"))
+    oldest = 0 if days_in_memory is None else service.day - days_in_memory
     for day in days:
-        if day < service.day:
+        if oldest <= day < service.day:
             service.log.append(read_log(folder / "log", range(day, day + 1)))
-        else:
+        elif day >= service.day:
             (folder / "log" / f"day={day}" / "log.parquet").unlink()
+    forget(service, days_in_memory)
 
 
-def _drop_first_day(folder: Path) -> None:
+def _drop_first_day(folder: Path, first: int) -> None:
     """Remove the log of a run that was stopped at the end of its first day, before its first checkpoint.
 
     Raises:
@@ -101,7 +98,10 @@ def _drop_first_day(folder: Path) -> None:
     there = {str(file.relative_to(log)) for file in log.rglob("*") if not file.is_dir()}
     if not there:
         return
-    if not (folder / "checkpoints").exists() or there - set(FIRST_DAY):
+    # All files of a log of one day, and what they are called until they are whole.
+    own = {"log.json", "features.npz", f"day={first}/log.parquet"}
+    own |= {"log.json.partial", "features.partial.npz", f"day={first}/log.parquet.partial"}
+    if not (folder / "checkpoints").exists() or there - own:
         raise ValueError(
             f"{folder} must hold no log, or one with its checkpoint, got a log without a checkpoint at {log}; "
             "use another folder, or move that log away"

@@ -12,6 +12,7 @@ from jaxtyping import Int
 from simpy.events import EventPriority
 
 from recsim_lab.interaction_log import InteractionLog, concatenate, empty_log, record
+from recsim_lab.platform.probe import Probe
 from recsim_lab.policy import NEVER, TICKS_PER_DAY, Agent, Observation, Policy, Recommendation, check_slates
 from recsim_lab.simulation.dynamics import Response
 from recsim_lab.simulation.sessions import HISTORY, Sessions, population_sessions
@@ -25,8 +26,8 @@ A = np.ndarray
 RELEASE, DEPLOY, SERVE, RETRAIN = 10, 11, 12, 13
 """The order inside a tick (SimPy's priorities: lower goes first)."""
 
-Probe = Callable[[Sessions, A, Observation, A], None]
-"""Called with the sessions, rows, requests and slates just before users answer; may read the hidden truth."""
+Reference = Callable[[Sessions], Policy]
+"""Makes a policy that reads the hidden truth of the sessions it serves."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Platform:
         folder: where to keep the log (Parquet, a file a day) and a checkpoint at every day's end. A platform made
             anew on a folder that holds a checkpoint goes on from there.
         probe: reads the hidden truth before each answer, for evaluation.
+        days_in_memory: how many of the newest days of the log are held (None: all); a folder keeps every day.
     """
 
     def __init__(
@@ -93,13 +95,15 @@ class Platform:
         max_batch: int = 2048,
         folder: Path | str | None = None,
         probe: Probe | None = None,
+        days_in_memory: int | None = None,
     ) -> None:
         if not isinstance(policy, Policy):
             raise ValueError(f"policy must be a Policy, got {policy!r}")
         if max_batch < 1:
             raise ValueError(f"max_batch must be at least 1, got {max_batch}")
         self.world, self.seed, self.retraining = world, seed, retraining
-        self.max_batch, self.folder, self.probe = max_batch, None if folder is None else Path(folder), probe
+        _check_memory(days_in_memory, retraining)
+        self.max_batch, self.probe, self.days_in_memory = max_batch, probe, days_in_memory
         sessions = population_sessions(world, seed, num_slots, history)
         num_old = int((self.features.release <= 0).sum())
         if num_old < sessions.num_slots:
@@ -109,33 +113,45 @@ class Platform:
         due = sessions.first_visit(np.arange(len(sessions)))
         self.service = Service(sessions, due, policy, _learner(policy, retraining))
         self._day_begun: int | None = None
-        if self.folder is not None:
-            from recsim_lab.platform.checkpoint import identity_of, restore
-
-            self._identity = identity_of(self.service, retraining)
-            restore(self.folder, self.service, self._identity)
+        self._settle_in(folder)
 
     @property
     def features(self):  # type: ignore[no-untyped-def]
         """The public features of users and items."""
         return self.world.features
 
+    def _settle_in(self, folder: Path | str | None) -> None:
+        """Keep log and checkpoints in this folder from now on, and go on from the checkpoint that it holds."""
+        self.folder = None if folder is None else Path(folder)
+        if self.folder is not None:
+            from recsim_lab.platform.checkpoint import identity_of, restore
+
+            self._identity = identity_of(self.service, self.retraining)
+            restore(self.folder, self.service, self._identity, self.days_in_memory)
+
     def fork(
         self,
-        policy: Policy,
+        policy: Policy | Reference,
         retraining: Retraining | None = None,
         probe: Probe | None = None,
         luck: str | None = None,
+        folder: Path | str | None = None,
+        days_in_memory: int | None = None,
     ) -> "Platform":
         """The same users at this moment, with the same luck ahead, served by another policy from now on.
 
-        With `luck`, a name, all that is yet to be drawn is drawn anew: another replicate of what is ahead.
+        A function is given the twin's sessions and makes the policy. With `luck`, a name, all that is yet to be drawn
+        is drawn anew: another replicate of what is ahead. A `folder` keeps the twin's own days; a twin of the same kind
+        that is made on it again goes on from there.
         """
+        _check_memory(days_in_memory, retraining)
         twin = copy.copy(self)
-        twin.retraining, twin.probe, twin.folder = retraining, probe, None
+        twin.retraining, twin.probe, twin.days_in_memory = retraining, probe, days_in_memory
+        sessions = self.service.sessions.copy()
+        policy = policy if isinstance(policy, Policy) else policy(sessions)
         twin.service = replace(
             self.service,
-            sessions=self.service.sessions.copy(),
+            sessions=sessions,
             due=self.service.due.copy(),
             policy=policy,
             learner=_learner(policy, retraining),
@@ -145,12 +161,12 @@ class Platform:
             daily=[],
         )
         if luck is not None:
-            sessions = twin.service.sessions
             sessions.state["seed"] = sessions.draws(np.arange(len(sessions))).fork(luck).seed
+        twin._settle_in(folder)
         return twin
 
     def log(self) -> InteractionLog:
-        """All that happened so far."""
+        """All that happened so far, or the days in memory."""
         sessions = self.service.sessions
         nothing = empty_log(self.features, sessions.num_slots, sessions.history, sessions.shown_width)
         return concatenate(self.service.log) if self.service.log else nothing
@@ -163,7 +179,8 @@ class Platform:
         return pd.DataFrame(self.service.daily)
 
     def run(self, days: int, progress: Callable[[int], None] | None = None) -> InteractionLog:
-        """Serve until `days` days have passed since day 0; returns the log of the days served by this call.
+        """Serve until `days` days have passed since day 0; returns the log of the days served by this call, as far as
+        they are in memory.
 
         A platform that has been restored from a checkpoint serves only the days that are missing. `progress` is
         called with the number of days done after each.
@@ -175,12 +192,12 @@ class Platform:
         """
         if days < self.service.day:
             raise ValueError(f"days counts from day 0 and must be at least the {self.service.day} served, got {days}")
-        first = len(self.service.log)
+        start = self.service.day * TICKS_PER_DAY
         while self.service.day < days:
             self._one_day()
             if progress is not None:
                 progress(self.service.day)
-        served = self.service.log[first:]
+        served = [log for log in self.service.log if log.tick[0] >= start]
         return concatenate(served) if served else self.log().take(slice(0, 0))
 
     # ---- one day ---------------------------------------------------------------------------------------------
@@ -202,14 +219,16 @@ class Platform:
         clock.process(self._deployments(clock))
         clock.process(self._retraining(clock, today))
         clock.run(until=start + TICKS_PER_DAY)
-        if today:
-            service.log.append(concatenate(today))
-        service.daily.append(self._figures(service.log[-1] if today else None))
+        log = concatenate(today) if today else None
+        if log is not None:
+            service.log.append(log)
+        service.daily.append(self._figures(log) | ({} if self.probe is None else self.probe.figures()))
         service.day += 1
         if self.folder is not None:
             from recsim_lab.platform.checkpoint import keep
 
-            keep(self.folder, service, service.log[-1] if today else None, self._identity)
+            keep(self.folder, service, log, self._identity)
+        forget(service, self.days_in_memory)
         self._day_begun = None
 
     def _releases(self, clock: simpy.Environment) -> Generator[simpy.Event, None, None]:
@@ -300,6 +319,25 @@ class Platform:
         figures["satisfaction"] = float("nan") if satisfaction is None else float(satisfaction.mean())
         figures["num_retrainings"] = service.num_retrainings
         return figures
+
+
+def forget(service: Service, days_in_memory: int | None) -> None:
+    """Let go of the days of the log that need not be held."""
+    if days_in_memory is not None:
+        oldest = (service.day - days_in_memory) * TICKS_PER_DAY
+        service.log[:] = [log for log in service.log if log.tick[0] >= oldest]
+
+
+def _check_memory(days_in_memory: int | None, retraining: Retraining | None) -> None:
+    if days_in_memory is None:
+        return
+    if days_in_memory < 1:
+        raise ValueError(f"days_in_memory must be at least 1 or None, got {days_in_memory}")
+    if retraining is not None and (window := retraining.window_days) != min(window or np.inf, days_in_memory):
+        raise ValueError(
+            f"days_in_memory must be at least the window_days of retraining, got {days_in_memory} for "
+            + ("a window of all days" if window is None else str(window))
+        )
 
 
 def _learner(policy: Policy, retraining: Retraining | None) -> Agent | None:

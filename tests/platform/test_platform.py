@@ -12,8 +12,8 @@ import pytest
 from agents.baselines import Popularity, Random
 from agents.business_rules import RepeatRules
 from agents.exploration import EpsilonGreedy
-from recsim_lab.interaction_log import REQUEST_COLUMNS, SLOT_COLUMNS, InteractionLog
-from recsim_lab.platform import Platform, Retraining
+from recsim_lab.interaction_log import REQUEST_COLUMNS, SLOT_COLUMNS, InteractionLog, concatenate
+from recsim_lab.platform import Platform, Probe, Retraining
 from recsim_lab.policy import NEVER, TICKS_PER_DAY, Observation, Policy, top_items
 from recsim_lab.simulation.choice import PositionBased
 from recsim_lab.simulation.dynamics import ReturnTime
@@ -83,6 +83,46 @@ def test_what_one_user_is_shown_changes_nothing_for_others(world: World, scripte
     user = [log.take(log.user == one) for log in (first, second)]
     assert user[0].tick[0] == user[1].tick[0] and user[0].device[0] == user[1].device[0]
     assert not np.array_equal(user[0].clicks, user[1].clicks)
+
+
+def test_days_that_are_forgotten_change_nothing(world: World, assert_same_log: SameLog) -> None:
+    policy = RepeatRules(EpsilonGreedy(Popularity(), 0.2))
+    retraining = Retraining(1, window_days=2)
+    whole = Platform(world, policy, seed=6, retraining=retraining)
+    short = Platform(world, policy, seed=6, retraining=retraining, days_in_memory=2)
+    assert_same_log(whole.run(3), concatenate([short.run(day) for day in (1, 2, 3)]))
+    assert_same_log(whole.run(7).between(5 * TICKS_PER_DAY, 7 * TICKS_PER_DAY), short.run(7))
+    pd.testing.assert_frame_equal(whole.daily(), short.daily())
+
+
+@pytest.mark.parametrize(
+    ("days", "window", "message"),
+    [
+        (0, 1, "days_in_memory must be at least 1 or None, got 0"),
+        (2, 3, "at least the window_days of retraining, got 2 for 3"),
+        (2, None, "got 2 for a window of all days"),
+    ],
+)
+def test_what_is_learned_from_is_held(world: World, days: int, window: int | None, message: str) -> None:
+    retraining = Retraining(window_days=window)
+    with pytest.raises(ValueError, match=message):
+        Platform(world, Popularity(), retraining=retraining, days_in_memory=days)
+    with pytest.raises(ValueError, match=message):
+        Platform(world, Popularity()).fork(Popularity(), retraining, days_in_memory=days)
+
+
+def test_a_reference_is_made_of_the_sessions_that_it_serves(world: World) -> None:
+    platform = Platform(world, RepeatRules(Random()), seed=4)
+    platform.run(2)
+    given: list[Sessions] = []
+
+    def reference(sessions: Sessions) -> Policy:
+        given.append(sessions)
+        return RepeatRules(Popularity())
+
+    twin = platform.fork(reference)
+    assert given == [twin.service.sessions] and given[0] is not platform.service.sessions
+    twin.run(3)
 
 
 def test_two_policies_meet_the_same_users_with_the_same_luck(world: World) -> None:
@@ -198,12 +238,18 @@ def test_everybody_leaves_and_nothing_happens_any_more(world: World) -> None:
 def test_the_probe_sees_the_truth_just_before_the_answer(world: World) -> None:
     seen: list[tuple[A, A, A]] = []
 
-    def probe(sessions: Sessions, rows: A, observation: Observation, slates: A) -> None:
-        np.testing.assert_array_equal(sessions.state["profile"][rows], observation.user)
-        np.testing.assert_array_equal(sessions.state["step"][rows], observation.step)
-        seen.append((observation.user, slates, world.click_probability(sessions.state, rows, slates)))
+    class Watching(Probe):
+        def __call__(self, sessions: Sessions, rows: A, observation: Observation, slates: A) -> None:
+            np.testing.assert_array_equal(sessions.state["profile"][rows], observation.user)
+            np.testing.assert_array_equal(sessions.state["step"][rows], observation.step)
+            seen.append((observation.user, slates, world.click_probability(sessions.state, rows, slates)))
 
-    log = Platform(world, RepeatRules(Random()), seed=4, probe=probe).run(8)
+        def figures(self) -> dict[str, float]:
+            return {"num_seen": sum(len(users) for users, _, _ in seen)}
+
+    platform = Platform(world, RepeatRules(Random()), seed=4, probe=Watching())
+    log = platform.run(8)
+    np.testing.assert_array_equal(platform.daily()["num_seen"], platform.daily()["num_slates"].cumsum())
     np.testing.assert_array_equal(np.concatenate([users for users, _, _ in seen]), log.user)
     np.testing.assert_array_equal(np.concatenate([slates for _, slates, _ in seen]), log.slate)
     chance = np.concatenate([chances for _, _, chances in seen]).sum(axis=1)

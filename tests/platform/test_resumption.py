@@ -22,6 +22,7 @@ from agents.registry import make_agent
 from recsim_lab.interaction_log import InteractionLog, read_log
 from recsim_lab.platform import Platform, Retraining
 from recsim_lab.policy import (
+    TICKS_PER_DAY,
     Agent,
     Observation,
     Policy,
@@ -135,6 +136,42 @@ def test_a_run_that_stops_at_any_file_goes_on_to_the_same_end(
         stopped += 1
     # A log, two agents and the pointer a day, one or two pending agents, and two descriptions of the log.
     assert stopped > 4 * num_days
+
+
+@pytest.mark.parametrize("days_in_memory", [None, 2])
+@pytest.mark.parametrize("num_moves", range(9))
+def test_a_twin_goes_on_from_its_own_folder(
+    world: World,
+    tmp_path: Path,
+    assert_same_log: SameLog,
+    monkeypatch: pytest.MonkeyPatch,
+    num_moves: int,
+    days_in_memory: int | None,
+) -> None:
+    parent = Platform(world, RepeatRules(Random()), seed=6)
+    parent.run(2)
+    plan: dict[str, Any] = {"retraining": Retraining(1, window_days=2), "luck": "other"}
+    whole = parent.fork(_policy("ease"), **plan)
+    whole.run(5)
+    plan |= {"folder": tmp_path / "twin", "days_in_memory": days_in_memory}
+    move, moves = os.replace, 0
+
+    def stop(source: Any, target: Any) -> None:
+        nonlocal moves
+        if moves == num_moves:
+            raise KeyboardInterrupt
+        moves += 1
+        move(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", stop)
+        parent.fork(_policy("ease"), **plan).run(5)
+    resumed = parent.fork(_policy("ease"), **plan)
+    assert resumed.service.day < 5
+    resumed.run(5)
+    pd.testing.assert_frame_equal(whole.daily(), resumed.daily())
+    from_day = 0 if days_in_memory is None else 3
+    assert_same_log(whole.log().between(from_day * TICKS_PER_DAY, 5 * TICKS_PER_DAY), resumed.log())
 
 
 def test_a_platform_on_a_finished_folder_has_nothing_left_to_do(
