@@ -11,7 +11,7 @@ it is the same in both.
 import json
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -111,6 +111,30 @@ def served_by(platform: Platform, policy: Policy, days: int) -> float:
     return online["clicks_per_slate"]
 
 
+def dividend_rewards(
+    twin: Platform, greedy: Platform, other: Agent, days: int, rules: Callable[[Policy], Policy]
+) -> dict[str, float]:
+    """What the users at the end of two loops, an explorer's and the greedy one, give in the next days to the models of
+    both inside the same exploration.
+
+    `other` is an explorer that has not learned, and takes the greedy model's place; empty where that does not fit.
+    """
+    learner, model = twin.service.learner, greedy.service.learner
+    assert learner is not None and model is not None
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder) / "model")
+        try:
+            other.load(Path(folder) / "model")
+        except ValueError:
+            # Some explorers learn something besides the model, of which the greedy twin's file holds nothing.
+            return {}
+    return {
+        f"{name}_model{among}": served_by(users, policy, days)
+        for among, users in (("", twin), (AMONG_GREEDY, greedy))
+        for name, policy in zip(_MODELS, (learner, rules(other)), strict=True)
+    }
+
+
 def exposure(log: InteractionLog, first_day: int, end_day: int) -> dict[str, float]:
     """Of the items that were on offer at any moment of these days: the share that was shown (`coverage`), and how
     unequally (`exposure_gini`)."""
@@ -177,7 +201,8 @@ def run_arm(unit: Unit, plan: LoopPlan, factories: Factories, folder: Path) -> N
     result["exposure"] = exposure(twin.log(), end - plan.measure_days, end)
     if unit.agent not in (plan.greedy, plan.uniform):
         greedy, _ = _greedy_loop(replace(unit, agent=plan.greedy), plan, factories, base / "platform")
-        result["rewards"] = _rewards(twin, greedy, factories.agent(unit.agent, unit.seed), plan, factories)
+        other = factories.agent(unit.agent, unit.seed)
+        result["rewards"] = dividend_rewards(twin, greedy, other, plan.measure_days, factories.rules)
     RunFolder(folder / "units").write_text(unit.file_name, json.dumps(result))
 
 
@@ -213,25 +238,6 @@ def _logged(
     platform = Platform(world, policy, seed=seed, history=plan.history, folder=folder)
     platform.run(plan.log_days)
     return platform, platform.log()
-
-
-def _rewards(twin: Platform, greedy: Platform, other: Agent, plan: LoopPlan, factories: Factories) -> dict[str, float]:
-    """What the users at the end of two loops, an explorer's and the greedy one, give to the models of both inside the
-    same exploration; empty where the greedy model does not fit into `other`, an explorer that has not learned."""
-    learner, model = twin.service.learner, greedy.service.learner
-    assert learner is not None and model is not None
-    with tempfile.TemporaryDirectory() as folder:
-        model.save(Path(folder) / "model")
-        try:
-            other.load(Path(folder) / "model")
-        except ValueError:
-            # Some explorers learn something besides the model, of which the greedy twin's file holds nothing.
-            return {}
-    return {
-        f"{name}_model{among}": served_by(users, policy, plan.measure_days)
-        for among, users in (("", twin), (AMONG_GREEDY, greedy))
-        for name, policy in zip(_MODELS, (learner, factories.rules(other)), strict=True)
-    }
 
 
 def _collect(

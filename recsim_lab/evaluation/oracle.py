@@ -6,6 +6,7 @@ from typing import final
 import numpy as np
 from jaxtyping import Float32, Int
 
+from recsim_lab.evaluation.organic import Organic, TopTopic
 from recsim_lab.policy import TICKS_PER_DAY, Observation, Policy, Scorer
 from recsim_lab.simulation.dynamics import SessionIntent
 from recsim_lab.simulation.sessions import Sessions
@@ -86,7 +87,7 @@ KNOWN = {
     "oracle-intent": ("intent",),
 }
 """Oracles that know the items' appeal (with clickbait and freshness) and one component more."""
-REFERENCES = ("oracle", *KNOWN, "low-rank")
+REFERENCES = ("oracle", *KNOWN, "low-rank", "organic", "top-topic")
 """The policies that `make_reference` makes; `low-rank` serves the best fit whose rank is that of the latent match."""
 
 
@@ -100,6 +101,10 @@ def make_reference(name: str, world: World, sessions: Sessions) -> Policy:
         return Oracle(world).watch(sessions)
     if name in KNOWN:
         return Oracle(knowing(world, KNOWN[name]), name).watch(sessions)
+    if name == "organic":
+        return Organic(world)
+    if name == "top-topic":
+        return TopTopic(world)
     if name == "low-rank":
         rank = world.catalogue.latent.shape[1]
         return FixedScores(low_rank_fit(mean_utility(world, sessions), rank), name)

@@ -1,0 +1,220 @@
+"""One arm of a feedback loop: serve, learn, and measure the bubble as it goes.
+
+All that is measured while an arm serves is on disk by the end of the day, beside the platform's checkpoint, so a killed
+run goes on from the last whole day.
+"""
+
+import json
+import shutil
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from recsim_lab.evaluation.bubble.interactions import Interactions, Window, clicks_of, joined, topic_counts
+from recsim_lab.evaluation.bubble.measure import measure, measure_preferences
+
+from recsim_lab.evaluation.dividend import dividend_rewards
+from recsim_lab.evaluation.feedback.moment import Start, model_nearest, natural_preferences, preferences_at
+from recsim_lab.evaluation.feedback.plan import Arm, FeedbackPlan, LoopUnit
+from recsim_lab.evaluation.feedback.worth import worth_of_log
+from recsim_lab.evaluation.online import TruthProbe
+from recsim_lab.evaluation.oracle import make_reference
+from recsim_lab.evaluation.plan import Factories
+from recsim_lab.evaluation.run_folder import RunFolder
+from recsim_lab.interaction_log import InteractionLog, read_log
+from recsim_lab.platform import Platform, Reference, Retraining
+from recsim_lab.policy import TICKS_PER_DAY, Policy
+from recsim_lab.simulation.sessions import Sessions
+
+A = np.ndarray
+
+
+def run_arm(unit: LoopUnit, plan: FeedbackPlan, factories: Factories, folder: Path) -> None:
+    """Serve an arm to the end of its loop and write its `result.json` and `users.npz`."""
+    start, log = _start(unit.seed, plan, factories, folder)
+    arm, place = plan.by_name[unit.arm], folder / "units" / unit.folder
+    platform = _platform(arm, unit.seed, start, log, plan, factories, place)
+    loop = _Loop(arm, plan, start, place)
+    loop.catch_up(platform)
+    for day in range(platform.service.day, plan.end_day):
+        platform.run(day + 1)
+        loop.take(platform)
+    result: dict[str, Any] = {
+        "daily": [row for row in platform.service.daily if row["day"] >= plan.log_days],
+        "num_retrainings": platform.service.num_retrainings,
+        "bubble": loop.measured(),
+        "rewards": _rewards(unit, arm, platform, start, log, plan, factories, folder),
+        "worth": worth_of_log(start.platform, read_log(place / "platform" / "log"), unit.seed, plan, factories),
+    }
+    loop.write_users(platform)
+    RunFolder(place).write_text("result.json", json.dumps(result))
+    if arm != plan.baseline:  # whose model and users the others are compared with
+        shutil.rmtree(place / "platform")
+
+
+class _Loop:
+    """What has been measured of an arm so far."""
+
+    def __init__(self, arm: Arm, plan: FeedbackPlan, start: Start, place: Path) -> None:
+        self.arm, self.plan, self.start, self.place = arm, plan, start, place
+        self.clicks: list[tuple[A, A, A]] = []
+        self.shown = np.zeros((start.ground.num_users, start.ground.num_topics), np.int64)
+        self.welfare: list[dict[str, float]] = []
+
+    def catch_up(self, platform: Platform) -> None:
+        """Read the days that were served before the run was stopped."""
+        for day in range(self.plan.log_days, platform.service.day):
+            self._note(read_log(self.place / "platform" / "log", range(day, day + 1)), day)
+        if platform.service.day > self.plan.log_days:
+            self._measure(platform)
+
+    def take(self, platform: Platform) -> None:
+        """The day that has just ended."""
+        day = platform.service.day - 1
+        self._note(platform.log().between(day * TICKS_PER_DAY, (day + 1) * TICKS_PER_DAY), day)
+        self._measure(platform)
+
+    def _note(self, log: InteractionLog, day: int) -> None:
+        row, slot = np.nonzero(log.clicks)
+        self.clicks.append((log.user[row], log.slate[row, slot], np.full(len(row), day - self.plan.log_days + 1)))
+        ground = self.start.ground
+        self.shown += topic_counts(Interactions(log.user, log.slate), ground.topic, *self.shown.shape)
+        self.welfare.append(_welfare(log, ground.mainstream))
+
+    def _measure(self, platform: Platform) -> None:
+        """Measure the bubble if this is a day for it, unless it has been measured already."""
+        plan, start, day = self.plan, self.start, platform.service.day
+        file = self.place / "bubble" / f"day={day}.json"
+        if day - plan.log_days not in plan.measured_days or file.exists():
+            return
+        first = max(day - plan.recent_days, plan.log_days) * TICKS_PER_DAY
+        log = platform.log().between(first, day * TICKS_PER_DAY)
+        sessions, features = platform.service.sessions, platform.features
+        nearest = model_nearest(start, sessions, platform.service.policy, day)
+        rows = measure(
+            Window(log.user, log.slate, log.clicks),
+            self._history(first),
+            preferences_at(sessions, day),
+            natural_preferences(start, self.arm.luck, day),
+            start.ground,
+            start.pairs | ({} if nearest is None else {"model_nearest": nearest}),
+            on_offer=(features.release < day * TICKS_PER_DAY) & (features.withdrawal > first),
+            new=features.release >= plan.log_days * TICKS_PER_DAY,
+            likes=start.likes,
+        )
+        content = {
+            "day": day - plan.log_days,
+            "rows": [vars(row) for row in rows],
+            "nobody": self._nobody(day),
+            "examples": self._examples(log),
+        }
+        RunFolder(file.parent).write_text(file.name, json.dumps(content))
+
+    def _nobody(self, day: int) -> list[dict[str, Any]]:
+        """The metrics of preferences had nobody been served, told once: beside the baseline."""
+        if self.arm != self.plan.baseline:
+            return []
+        natural = natural_preferences(self.start, self.arm.luck, day)
+        rows = measure_preferences(natural, natural, self.start.ground, self.start.pairs)
+        return [vars(row) for row in rows]
+
+    def _history(self, end_tick: int) -> Interactions:
+        """Clicks before the window: those of the log before the loop, and of the loop's days until then."""
+        log = self.start.platform.log()
+        row, slot = np.nonzero(log.clicks)
+        parts = [clicks_of(log.user[row], log.slate[row, slot])]
+        until = end_tick // TICKS_PER_DAY - self.plan.log_days
+        parts += [clicks_of(user, item) for user, item, day in self.clicks if len(day) and day[0] <= until]
+        return joined(*parts)
+
+    def _examples(self, log: InteractionLog) -> list[list[int]]:
+        """How often each topic was shown to each of the example users in the window."""
+        ground = self.start.ground
+        rows = np.isin(log.user, self.start.examples)
+        shown = topic_counts(Interactions(log.user[rows], log.slate[rows]), ground.topic, *self.shown.shape)
+        return shown[self.start.examples].tolist()
+
+    def measured(self) -> list[dict[str, Any]]:
+        days = (self.place / "bubble" / f"day={self.plan.log_days + day}.json" for day in self.plan.measured_days)
+        return [json.loads(file.read_text()) for file in days]
+
+    def write_users(self, platform: Platform) -> None:
+        """`users.npz`: what became of each user, and every click of the loop with its day."""
+        day = self.plan.end_day
+        user, item, when = (np.concatenate(parts) for parts in zip(*self.clicks, strict=True))
+        arrays = {
+            "preference": preferences_at(platform.service.sessions, day),
+            "natural": natural_preferences(self.start, self.arm.luck, day),
+            "shown": self.shown,
+            "user": user,
+            "item": item,
+            "day": when,
+            "examples": self.start.examples,
+            **{name: np.array([row[name] for row in self.welfare]) for name in self.welfare[0]},
+        }
+        scratch = self.place / "users.partial.npz"
+        np.savez_compressed(scratch, **arrays)
+        scratch.replace(self.place / "users.npz")
+
+
+def _welfare(log: InteractionLog, mainstream: A) -> dict[str, float]:
+    """What a day gave per user of the population, present or not; the gap is niche users' clicks minus the others'."""
+    clicks = np.bincount(log.user, log.clicks.sum(axis=1), len(mainstream))
+    return {
+        "clicks_per_user": float(clicks.mean()),
+        "dwell_per_user": float(log.dwell.sum(dtype=np.float64) / len(mainstream)),
+        "niche_clicks_gap": float(clicks[~mainstream].mean() - clicks[mainstream].mean()),
+    }
+
+
+@lru_cache(maxsize=1)
+def _start(seed: int, plan: FeedbackPlan, factories: Factories, folder: Path) -> tuple[Start, InteractionLog]:
+    """The platform of a seed after the log before the loop, collected or read back; kept for a worker's next arm."""
+    world = factories.world(plan.world, seed)
+    policy = factories.rules(factories.agent(plan.logging, seed))
+    place = folder / "units" / f"seed={seed}" / "log"
+    platform = Platform(world, policy, seed=seed, history=plan.history, folder=place)
+    platform.run(plan.log_days)
+    return Start.of(platform, seed, plan.sample), platform.log()
+
+
+def _platform(
+    arm: Arm, seed: int, start: Start, log: InteractionLog, plan: FeedbackPlan, factories: Factories, place: Path
+) -> Platform:
+    """The twin that an arm serves, as far as it has come."""
+    policy: Policy | Reference
+    retraining = None
+    if arm.is_reference:
+
+        def policy(sessions: Sessions) -> Policy:
+            return factories.rules(make_reference(arm.policy, sessions.world, sessions))
+    else:
+        agent = factories.agent(arm.policy, seed)
+        agent.learn(log)
+        policy = factories.rules(agent)
+        if arm.learns:
+            retraining = Retraining(plan.retrain_every, plan.window_days)
+    twin = start.platform.fork(policy, retraining, None, arm.luck or None, place / "platform", plan.days_in_memory)
+    oracle = factories.rules(make_reference("oracle", twin.world, twin.service.sessions))
+    twin.probe = TruthProbe(twin.world, oracle, plan.probe_share)
+    return twin
+
+
+def _rewards(
+    unit: LoopUnit,
+    arm: Arm,
+    platform: Platform,
+    start: Start,
+    log: InteractionLog,
+    plan: FeedbackPlan,
+    factories: Factories,
+    folder: Path,
+) -> dict[str, float]:
+    """What its own model and the baseline's earn inside this arm's policy; empty where there is no such thing."""
+    if arm.role == "control" or arm.is_reference or not arm.learns or arm == plan.baseline:
+        return {}
+    place = folder / "units" / LoopUnit(unit.seed, plan.baseline.name).folder
+    baseline = _platform(plan.baseline, unit.seed, start, log, plan, factories, place)
+    other = factories.agent(arm.policy, unit.seed)
+    return dividend_rewards(platform, baseline, other, plan.price_days, factories.rules)

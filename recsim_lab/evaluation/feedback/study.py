@@ -1,0 +1,117 @@
+"""All arms of a feedback loop over seeds, and the tables of what came out."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsim_lab.evaluation.feedback.loop import run_arm
+from recsim_lab.evaluation.feedback.plan import FeedbackPlan, LoopUnit
+from recsim_lab.evaluation.plan import Factories
+from recsim_lab.evaluation.study import Progress
+from recsim_lab.evaluation.units import claim, finished
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+A = np.ndarray
+
+NOBODY = "nobody served"
+"""The run in which nothing is shown: only preferences are known of it, which drift by themselves."""
+WELFARE = ("clicks_per_user", "dwell_per_user", "niche_clicks_gap")
+"""Of a day: clicks and minutes per user of the population, and niche users' clicks minus mainstream users'."""
+FIGURES = ("clicks_per_slate", "satisfaction", "num_users", "num_churned", "return_days", "true_utility", "regret")
+"""What else is told of a day, as in `Platform.daily`; `num_users` and `num_churned` as shares of the population."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is known of one arm in one seed."""
+
+    unit: LoopUnit
+    result: dict[str, Any]
+    users: dict[str, A]
+
+
+def check_feedback(plan: FeedbackPlan, factories: Factories) -> None:
+    """Raise the ValueError of the first agent or world that can't be made, before anything is run or written."""
+    for spec in (plan.logging, plan.model, *(arm.policy for arm in plan.arms if not arm.is_reference)):
+        factories.agent(spec, plan.seeds[0])
+    factories.world(plan.world, plan.seeds[0])
+
+
+def run_feedback(
+    plan: FeedbackPlan,
+    factories: Factories,
+    folder: Path,
+    num_workers: int = 1,
+    progress: Progress | None = None,
+) -> list[Outcome]:
+    """Run what is missing of the plan; returns the outcome of every arm in every seed.
+
+    A killed run goes on where it stopped: with the arms that have no result, each from its last whole day.
+
+    Raises:
+        ValueError: if the folder holds the results of another plan, or an agent or a world can't be made (before
+            anything is run).
+    """
+    check_feedback(plan, factories)
+    claim(folder, plan)
+    units = sorted(plan.units(), key=lambda unit: unit.seed)
+    # The baselines first: the others' rewards are measured against their models.
+    first, rest = ([u for u in units if (u.arm == plan.baseline.name) == which] for which in (True, False))
+    run = partial(run_arm, plan=plan, factories=factories, folder=folder)
+    done = 0
+    for stage in (first, rest):
+        missing = [unit for unit in stage if not _file(folder, unit).exists()]
+        done += len(stage) - len(missing)
+        for unit in finished(missing, run, num_workers):
+            done += 1
+            if progress is not None:
+                progress(unit, done, len(units))
+    return [_read(folder, unit) for unit in units]
+
+
+def _file(folder: Path, unit: LoopUnit) -> Path:
+    return folder / "units" / unit.folder / "result.json"
+
+
+def _read(folder: Path, unit: LoopUnit) -> Outcome:
+    file = _file(folder, unit)
+    with np.load(file.parent / "users.npz") as arrays:
+        return Outcome(unit, json.loads(file.read_text()), dict(arrays))
+
+
+def timeline_table(outcomes: list[Outcome], plan: FeedbackPlan) -> "pd.DataFrame":
+    """`arm, seed, day, level, direction, metric, value`: the bubble on its days, welfare every day (from 1)."""
+    import pandas as pd
+
+    columns = ["arm", "seed", "day", "level", "direction", "metric", "value"]
+    rows = [row for outcome in outcomes for row in _rows(outcome, plan)]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _rows(outcome: Outcome, plan: FeedbackPlan) -> Iterator[tuple[Any, ...]]:
+    arm, seed = outcome.unit.arm, outcome.unit.seed
+    for moment in outcome.result["bubble"]:
+        for row in moment["rows"]:
+            yield arm, seed, moment["day"], *(row[name] for name in ("level", "direction", "metric", "value"))
+        for row in moment["nobody"]:
+            yield NOBODY, seed, moment["day"], *(row[name] for name in ("level", "direction", "metric", "value"))
+    num_users = len(outcome.users["preference"])
+    for place, day in enumerate(outcome.result["daily"]):
+        values = {name: float(outcome.users[name][place]) for name in WELFARE}
+        values |= {name: day[name] for name in FIGURES}
+        values |= {name: values[name] / num_users for name in ("num_users", "num_churned")}
+        for metric, value in values.items():
+            yield arm, seed, place + 1, "welfare", "platform", metric, value
+
+
+def at_end(timeline: "pd.DataFrame", plan: FeedbackPlan) -> "pd.DataFrame":
+    """The metrics of the bubble on the last day: one row for each arm and seed, a column for each metric."""
+    last = timeline[(timeline["level"] != "welfare") & (timeline["day"] == plan.loop_days)]
+    return last.pivot(index=["arm", "seed"], columns=["level", "direction", "metric"], values="value")

@@ -1,0 +1,53 @@
+"""What a log is worth as data: how good a model it teaches, and how well another policy can be valued from it."""
+
+import numpy as np
+
+from recsim_lab.evaluation.feedback.plan import FeedbackPlan
+from recsim_lab.evaluation.online import expected_clicks
+from recsim_lab.evaluation.plan import Factories
+from recsim_lab.evaluation.statistics import spearman
+from recsim_lab.interaction_log import InteractionLog
+from recsim_lab.platform import Platform
+from recsim_lab.policy import TICKS_PER_DAY, Scorer
+from recsim_lab.simulation.sessions import Sessions
+
+A = np.ndarray
+
+NUM_RANKED, NUM_JUDGES = 200, 300
+"""Items that are ranked for each user, and users for whom that is done."""
+
+
+def worth_of_log(
+    platform: Platform, log: InteractionLog, seed: int, plan: FeedbackPlan, factories: Factories
+) -> dict[str, float]:
+    """How well a new model that learns from the log alone serves the users of `platform`, who are the same for all
+    arms: those before the loop.
+
+    `refit_clicks` are the expected clicks of its slates; `refit_rank_agreement` is the mean Spearman correlation of its
+    scores with true utility over random items.
+    """
+    agent = factories.agent(plan.model, seed)
+    agent.learn(log)
+    policy = factories.rules(agent)
+    ranker = policy.ranker
+    return {
+        "refit_clicks": expected_clicks(platform, policy),
+        "refit_rank_agreement": float("nan") if ranker is None else rank_agreement(platform, ranker, seed),
+    }
+
+
+def rank_agreement(platform: Platform, scorer: Scorer, seed: int) -> float:
+    """The mean over users of the Spearman correlation of scores with true utility, over random items on offer."""
+    sessions: Sessions = platform.service.sessions.copy()
+    tick = platform.service.day * TICKS_PER_DAY
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.permutation(len(sessions))[:NUM_JUDGES])
+    on_offer = np.flatnonzero(platform.features.on_offer(np.array([tick]))[0])
+    order = rng.permuted(np.tile(on_offer, (len(rows), 1)), axis=1)
+    items = order[:, :NUM_RANKED].astype(np.int32)
+    sessions.open(rows, np.full(len(rows), tick, np.int64))
+    utility, _ = platform.world.true_utility(sessions.state, rows, items)
+    scores = scorer.scores(sessions.observe(rows), items)
+    return float(
+        np.nanmean([spearman(*pair) for pair in zip(scores.astype(float), utility.astype(float), strict=True)])
+    )
