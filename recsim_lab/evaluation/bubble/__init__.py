@@ -7,6 +7,7 @@ Coverage, entropies, concentration and Jaccard depend on how much was shown or c
 compared at equal numbers of clicks (`rarefaction`).
 """
 
+from recsim_lab.evaluation.bubble.concentration import stability
 from recsim_lab.evaluation.bubble.ground import Ground, mainstream_users
 from recsim_lab.evaluation.bubble.interactions import Interactions, Window, clicks_of, joined
 from recsim_lab.evaluation.bubble.measure import (
@@ -16,15 +17,21 @@ from recsim_lab.evaluation.bubble.measure import (
     measure,
     preference_metrics,
 )
-from recsim_lab.evaluation.bubble.metrics import METRICS, PAIR_KINDS, BubbleMetric
+from recsim_lab.evaluation.bubble.metrics import METRICS, PAIR_KINDS, RAREFIED, BubbleMetric
+from recsim_lab.evaluation.bubble.opportunity import top_likes
+from recsim_lab.evaluation.bubble.overlap import Pairs
+from recsim_lab.evaluation.bubble.pairs import nearest_pairs, random_pairs
+from recsim_lab.evaluation.bubble.rarefaction import rarefied_metrics, with_enough
 
 __all__ = [
     "METRICS",
     "PAIR_KINDS",
+    "RAREFIED",
     "BubbleMetric",
     "Ground",
     "Interactions",
     "Measured",
+    "Pairs",
     "Window",
     "clicks_of",
     "consumption_metrics",
@@ -32,5 +39,11 @@ __all__ = [
     "joined",
     "mainstream_users",
     "measure",
+    "nearest_pairs",
     "preference_metrics",
+    "random_pairs",
+    "rarefied_metrics",
+    "stability",
+    "top_likes",
+    "with_enough",
 ]

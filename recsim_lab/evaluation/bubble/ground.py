@@ -6,6 +6,8 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
 
+from recsim_lab.evaluation.bubble.interactions import Interactions
+
 A = np.ndarray
 
 HEAD_SHARE = 0.8
@@ -75,6 +77,12 @@ class Ground:
         held = np.cumsum(order)
         last = int(np.searchsorted(held, HEAD_SHARE * held[-1]))
         return self.audience < order[last]
+
+    def check(self, met: Interactions) -> None:
+        """Raise ValueError if a user or an item is none of these."""
+        for name, values, number in (("user", met.user, self.num_users), ("item", met.item, self.num_items)):
+            if values.size and values.max() >= number:
+                raise ValueError(f"{name} must be below {number}, got {values.max()}")
 
 
 def unit_vectors(vectors: Float[A, "rows dims"]) -> Float64[A, "rows dims"]:

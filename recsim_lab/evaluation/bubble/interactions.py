@@ -25,13 +25,16 @@ class Interactions:
         if self.item.size and self.item.min() < -1:
             raise ValueError(f"item must be at least -1, got {self.item.min()}")
 
+    def row_blocks(self, per_slot: int = 1) -> Iterator[slice]:
+        """The rows in order, as many at a time as have `BLOCK` numbers, `per_slot` for each slot."""
+        step = max(BLOCK // max(self.item.shape[1] * per_slot, 1), 1)
+        return (slice(start, start + step) for start in range(0, len(self.user), step))
+
     def blocks(self) -> Iterator[tuple[Int[A, " meetings"], Int[A, " meetings"]]]:
         """User and item of every slot that holds an item, some rows at a time."""
-        num_slots = max(self.item.shape[1], 1)
-        step = max(BLOCK // num_slots, 1)
-        for start in range(0, len(self.user), step):
-            item = self.item[start : start + step].ravel()
-            user = np.repeat(self.user[start : start + step], num_slots)
+        for rows in self.row_blocks():
+            item = self.item[rows].ravel()
+            user = np.repeat(self.user[rows], self.item.shape[1])
             there = item >= 0
             yield (user, item) if there.all() else (user[there], item[there])
 
@@ -100,6 +103,14 @@ def user_means(met: Interactions, values: Float64[A, " items"], num_users: int) 
     for user, item in met.blocks():
         total += np.bincount(user, values[item], num_users)
         count += np.bincount(user, minlength=num_users)
+    return np.divide(total, count, out=np.full(num_users, np.nan), where=count > 0)
+
+
+def row_means(user: Int[A, " rows"], values: Float64[A, " rows"], num_users: int) -> Float64[A, " users"]:
+    """The mean of each user's rows, NaN left out; NaN for users without any other."""
+    known = ~np.isnan(values)
+    count = np.bincount(user[known], minlength=num_users)
+    total = np.bincount(user[known], values[known], num_users)
     return np.divide(total, count, out=np.full(num_users, np.nan), where=count > 0)
 
 

@@ -6,7 +6,8 @@ from typing import Literal
 Level = Literal["exposure", "consumption", "preference"]
 """What was shown, what was clicked, and the latent tastes."""
 Direction = Literal["within", "between"]
-"""Within users (each sees ever fewer kinds of things), or between them (all see the same, or the same few items)."""
+"""Within users (each meets ever fewer kinds of things), or between them (all meet the same, or the same few items)."""
+Narrower = Literal["higher", "lower"]
 Control = Literal["homogeniser", "top-topic"]
 """Policies made to tighten the bubble: everybody is shown the same most popular items; everybody is shown items of
 their own favourite topic alone."""
@@ -20,26 +21,42 @@ class BubbleMetric:
     """What a metric says.
 
     `narrower` is the way it goes as the bubble tightens. `control` is the policy that must move it that way, compared
-    with slates by each user's taste over all topics; None where neither has to: differences between groups and
-    polarisation depend on what the world's tastes are like.
+    with slates that follow each user's taste over all topics; None where neither has to: differences between groups
+    and polarisation depend on how the world's tastes are spread.
     """
 
     name: str
     level: Level
     direction: Direction
-    narrower: Literal["higher", "lower"]
+    narrower: Narrower
     control: Control | None
     meaning: str
 
 
-def _both(
-    name: str, direction: Direction, narrower: Literal["higher", "lower"], control: Control | None, meaning: str
-) -> tuple[BubbleMetric, BubbleMetric]:
-    """The same of what was shown and of what was clicked; `meaning` says "shown" for either."""
-    return (
-        BubbleMetric(name, "exposure", direction, narrower, control, meaning),
-        BubbleMetric(name, "consumption", direction, narrower, control, meaning.replace("shown", "clicked")),
+_WORDS: dict[Level, tuple[str, str]] = {"exposure": ("shown", "shown to"), "consumption": ("clicked", "clicked by")}
+
+
+def _met(
+    name: str, direction: Direction, narrower: Narrower, control: Control | None, meaning: str
+) -> tuple[BubbleMetric, ...]:
+    """A metric of what was shown, and the same of what was clicked."""
+    return tuple(
+        BubbleMetric(name, level, direction, narrower, control, meaning.format(met=met, met_by=met_by))
+        for level, (met, met_by) in _WORDS.items()
     )
+
+
+def _within(name: str, narrower: Narrower, meaning: str) -> tuple[BubbleMetric, ...]:
+    return _met(name, "within", narrower, "top-topic", meaning)
+
+
+def _between(name: str, narrower: Narrower, meaning: str) -> tuple[BubbleMetric, ...]:
+    return _met(name, "between", narrower, "homogeniser", meaning)
+
+
+def _in_order(*metrics: BubbleMetric) -> tuple[BubbleMetric, ...]:
+    levels: tuple[Level, ...] = ("exposure", "consumption", "preference")
+    return tuple(metric for level in levels for metric in metrics if metric.level == level)
 
 
 _PAIRS = {
@@ -48,72 +65,39 @@ _PAIRS = {
     "model_nearest": "a user and the one whom the arm's own model holds for most similar",
 }
 
-_SHOWN_AND_CLICKED = (
-    *_both("topic_entropy", "within", "lower", "top-topic", "How evenly the items shown to a user spread over topics."),
-    *_both(
+METRICS: tuple[BubbleMetric, ...] = _in_order(
+    *_within("topic_entropy", "lower", "How evenly the items {met_by} a user spread over topics."),
+    *_met(
         "topic_entropy_gap",
         "within",
         "lower",
         None,
-        "How much more evenly the items shown to niche users spread over topics than those of mainstream users.",
+        "How much more evenly the items {met_by} niche users spread over topics than those {met_by} mainstream users.",
     ),
-    *_both(
-        "platform_topic_entropy", "between", "lower", "homogeniser", "How evenly all items shown spread over topics."
+    *_between("platform_topic_entropy", "lower", "How evenly all items {met} spread over topics."),
+    *_between("gini", "higher", "How unequally often the items on offer were {met} (0: all alike)."),
+    *_between("coverage", "lower", "The share of the items on offer that were {met} at all."),
+    *_between(
+        "effective_catalogue", "lower", "How many items, all {met} alike, would be as diverse as what was {met}."
     ),
-    *_both("gini", "between", "higher", "homogeniser", "How unequally often the items on offer were shown (0: alike)."),
-    *_both("coverage", "between", "lower", "homogeniser", "The share of the items on offer that were shown at all."),
-    *_both(
-        "effective_catalogue",
-        "between",
-        "lower",
-        "homogeniser",
-        "How many items, shown equally often, would be as diverse as what was shown.",
+    *_between("top_share", "higher", "The share of all {met} that the 1% of items {met} most hold."),
+    *_between(
+        "long_tail_share", "lower", "The share of all {met} outside the head, the items popular before the loop."
     ),
-    *_both(
-        "top_share", "between", "higher", "homogeniser", "The share of all shown that the most shown 1% of items hold."
+    *_between(
+        "average_popularity", "higher", "How popular before the loop the items {met} were (1: the average item)."
     ),
-    *_both(
-        "long_tail_share",
-        "between",
-        "lower",
-        "homogeniser",
-        "The share of all shown that lies outside the head, which held 80% of the clicks before the loop.",
-    ),
-    *_both(
-        "average_popularity",
-        "between",
-        "higher",
-        "homogeniser",
-        "How many times as popular as the average item the items shown to a user were before the loop.",
-    ),
-    *_both(
-        "popularity_lift",
-        "between",
-        "higher",
-        "homogeniser",
-        "By what share the items shown to users are more popular than those they had clicked before.",
-    ),
-    *_both(
-        "novelty", "between", "lower", "homogeniser", "How little known the items shown were before the loop, in bits."
-    ),
-    *_both("creator_gini", "between", "higher", "homogeniser", "How unequally often creators' items were shown."),
-    *_both(
-        "new_item_share", "between", "lower", "homogeniser", "The share of all shown that was released in the loop."
-    ),
+    *_between("popularity_lift", "higher", "By what share items {met_by} users are more popular than earlier clicks."),
+    *_between("novelty", "lower", "How little known before the loop the items {met_by} a user were, in bits."),
+    *_between("creator_gini", "higher", "How unequally often the items of creators were {met} (0: all alike)."),
+    *_between("new_item_share", "lower", "The share of all {met} that was released since the loop began."),
     *(
         metric
         for kind, who in _PAIRS.items()
-        for metric in _both(
-            f"jaccard_{kind}",
-            "between",
-            "higher",
-            "homogeniser",
-            f"The share of the items shown to {who} that was shown to both.",
+        for metric in _between(
+            f"jaccard_{kind}", "higher", f"Of the items {{met_by}} {who}, the share that was {{met_by}} both."
         )
     ),
-)
-
-_SHOWN = (
     BubbleMetric(
         "list_diversity", "exposure", "within", "lower", "top-topic", "How much two items of a slate differ in content."
     ),
@@ -149,9 +133,6 @@ _SHOWN = (
         "homogeniser",
         "How much likelier items liked by many are to reach those who like them (0: alike; below 0: the reverse).",
     ),
-)
-
-_CLICKED = (
     BubbleMetric(
         "user_diversity",
         "consumption",
@@ -176,9 +157,6 @@ _CLICKED = (
         "homogeniser",
         "How far apart in content the average clicks of two users are.",
     ),
-)
-
-_PREFERENCE = (
     BubbleMetric(
         "drift",
         "preference",
@@ -258,9 +236,18 @@ _PREFERENCE = (
     ),
 )
 
-METRICS: tuple[BubbleMetric, ...] = tuple(
-    metric
-    for level in ("exposure", "consumption", "preference")
-    for metric in (*_SHOWN_AND_CLICKED, *_SHOWN, *_CLICKED, *_PREFERENCE)
-    if metric.level == level
+RAREFIED: tuple[BubbleMetric, ...] = _in_order(
+    *_within("rarefied_topic_entropy", "lower", "Topic entropy at equal numbers of items {met_by} each user."),
+    *_within("rarefied_num_topics", "lower", "Among how many topics equally many items {met_by} each user are."),
+    *_between("rarefied_coverage", "lower", "Coverage at equal numbers of items {met_by} each user."),
+    *(
+        metric
+        for kind, who in _PAIRS.items()
+        for metric in _between(
+            f"rarefied_jaccard_{kind}",
+            "higher",
+            f"Of equally many items {{met_by}} {who}, the share that was {{met_by}} both.",
+        )
+    ),
 )
+"""What `rarefied_metrics` gives, of what was shown or of what was clicked."""
