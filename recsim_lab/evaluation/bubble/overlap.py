@@ -1,0 +1,58 @@
+"""Do two users meet the same items?"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float64, Int
+from scipy import sparse
+
+from recsim_lab.evaluation.bubble.interactions import Interactions
+
+A = np.ndarray
+
+Pairs = Mapping[str, Int[A, "pairs 2"]]
+"""Pairs of users by kind (`PAIR_KINDS`); the metrics of a kind that is absent are NaN."""
+
+_BLOCK = 1 << 14
+
+
+def jaccard(met: Interactions, pairs: Int[A, "pairs 2"], num_users: int, num_items: int) -> Float64[A, " pairs"]:
+    """Items that both users of a pair met, divided by items that either met (Chaney, Stewart & Engelhardt 2018).
+
+    NaN where a user of the pair met nothing: there is no likeness to speak of. It falls as either meets more or fewer
+    than the other, so compare equal numbers (`rarefaction`).
+    """
+    counts, row = paired_counts(met, pairs, num_users, num_items)
+    size = np.diff(counts.indptr)
+    sets = sparse.csr_array((np.ones(counts.nnz), counts.indices, counts.indptr), shape=counts.shape)
+    shared = shared_weight(sets, row[pairs])
+    first, second = size[row[pairs]].T
+    return np.where((first > 0) & (second > 0), shared / np.maximum(first + second - shared, 1), np.nan)
+
+
+def paired_counts(
+    met: Interactions, pairs: Int[A, "pairs 2"], num_users: int, num_items: int
+) -> tuple[sparse.csr_array, Int[A, " users"]]:
+    """How often each user of the pairs met each item, a row of a sparse matrix a user; and the row of each user.
+
+    Users who are in no pair are not looked at, and have row -1.
+    """
+    paired = np.unique(pairs)
+    row = np.full(num_users, -1, np.int32)
+    row[paired] = np.arange(len(paired))
+    rows, items = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
+    for user, item in met.blocks():
+        kept = row[user] >= 0
+        rows.append(row[user[kept]])
+        items.append(item[kept].astype(np.int32))
+    place = np.concatenate(rows), np.concatenate(items)
+    return sparse.csr_array((np.ones(len(place[0]), np.int32), place), shape=(len(paired), num_items)), row
+
+
+def shared_weight(sets: sparse.csr_array, rows: Int[A, "pairs 2"]) -> Float64[A, " pairs"]:
+    """The dot products of the two rows of each pair."""
+    products = [np.zeros(0)]
+    for start in range(0, len(rows), _BLOCK):
+        first, second = rows[start : start + _BLOCK].T
+        products.append(np.asarray(sets[first].multiply(sets[second]).sum(axis=1)).ravel())
+    return np.concatenate(products)
