@@ -10,7 +10,7 @@ from recsim_lab.evaluation.bubble.interactions import Interactions
 
 A = np.ndarray
 
-Pairs = Mapping[str, Int[A, "pairs 2"]]
+Pairs = Mapping[str, Int[A, "_ 2"]]
 """Pairs of users by kind (`PAIR_KINDS`); the metrics of a kind that is absent are NaN."""
 
 _BLOCK = 1 << 14

@@ -93,8 +93,8 @@ def bimodality(values: Float64[A, " users"]) -> float:
     """Sarle's coefficient (g^2 + 1) / (k + 3 (n - 1)^2 / ((n - 2)(n - 3))) of the sample's skewness g and excess
     kurtosis k, both corrected for its size.
 
-    1 for two camps of the same size without spread, 5/9 for even spread, 1/3 for the normal distribution, of many
-    values (Pfister et al. 2013). A long tail to one side raises it too. NaN for fewer than four values, or where all
+    1 for two camps without spread, 5/9 for even spread, 1/3 for the normal distribution, of many values (Pfister et
+    al. 2013). A long tail to one side raises it too. NaN for fewer than four values, or where all
     are the same.
     """
     n = len(values)

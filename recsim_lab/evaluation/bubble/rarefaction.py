@@ -64,7 +64,7 @@ def rarefied_metrics(
 def rarefied_entropy(counts: Int[A, "users topics"], num_drawn: int) -> Float64[A, " users"]:
     """The expected entropy in nats of the topics' shares among the drawn; NaN for users who have fewer.
 
-    It is below the entropy of the user's taste, in every arm by the same number of draws.
+    It is below the entropy of all that the user met, since few draws hold fewer topics: compare it with itself alone.
     """
 
     def expected(total: Int64[A, " cases"], count: Int64[A, " cases"]) -> Float64[A, " cases"]:
@@ -104,7 +104,8 @@ def rarefied_jaccard(
     """The expected number of items drawn for both users of a pair, divided by that of items drawn for either.
 
     A ratio of expectations: the expected ratio is a little larger (it is convex in the number shared, if no item was
-    met twice), the less so the more are drawn. NaN for pairs of which either has fewer.
+    met twice), the less so the more are drawn. Two draws differ even where two users met the same, so it is seldom
+    near 1. NaN for pairs of which either has fewer.
     """
     drawn = _drawn_chances(user_item_counts(met, pairs, num_users, num_items), num_drawn)
     shared = shared_weight(drawn, pairs)
