@@ -50,8 +50,8 @@ def rarefied_metrics(
     by_topic = topic_counts(met, ground.topic, ground.num_users, ground.num_topics)
     jaccard = {}
     for kind in PAIR_KINDS:
-        among = pairs[kind][users[pairs[kind]].all(axis=1)] if kind in pairs else np.zeros((0, 2), np.int64)
-        values = rarefied_jaccard(met, among, num_drawn, ground.num_users, ground.num_items)
+        some = pairs.get(kind, np.zeros((0, 2), np.int64))
+        values = rarefied_jaccard(met, some, num_drawn, ground.num_users, ground.num_items)
         jaccard[f"rarefied_jaccard_{kind}"] = mean_known(values)
     return {
         "rarefied_topic_entropy": mean_known(rarefied_entropy(by_topic, num_drawn)),

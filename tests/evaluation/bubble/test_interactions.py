@@ -124,6 +124,8 @@ def test_popularity_and_self_information_by_hand():
 def test_mainstream_users_are_like_most():
     preference = np.array([[1.0, 0.0], [5.0, 0.1], [1.0, 0.3], [-1.0, 0.2], [0.0, -1.0], [-1.0, 1.0]])
     assert mainstream_users(preference).tolist() == [True, True, True, False, False, False]
+    # Of an odd number, the one in the middle is mainstream too.
+    assert mainstream_users(preference[[0, 2, 4]]).tolist() == [True, True, False]
 
 
 def test_clicks_are_rows_of_one_slot():

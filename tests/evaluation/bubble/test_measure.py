@@ -174,6 +174,31 @@ def test_gaps_are_niche_minus_mainstream():
     assert told["caused_drift"] == pytest.approx(0.5) and told["caused_drift_gap"] == pytest.approx(1.0)
 
 
+def test_items_off_offer_count_as_shown_but_not_as_offered():
+    some = everything(6)
+    ground = replace(some["ground"], creator=np.arange(14) // 4, audience=np.array([8, 2, *[0] * 12]))
+    slate = np.array([[0, 1, 5], [0, 1, -1], [0, -1, -1]])
+    window = Window(np.array([0, 1, 2]), slate, slate >= 0)
+    offered = np.isin(np.arange(14), [1, 4, 5, 6, 7])
+    told = exposure_metrics(window, ground, {}, on_offer=offered, new=np.arange(14) == 5)
+    # On offer are item 1, shown twice, item 5, shown once, and three others; creators 0 and 1 have 2 and 1.
+    assert told["coverage"] == pytest.approx(2 / 5) and told["top_share"] == pytest.approx(2 / 3)
+    assert told["gini"] == pytest.approx(2 * (4 * 1 + 5 * 2) / (5 * 3) - 6 / 5)
+    assert told["creator_gini"] == pytest.approx(1 / 6)
+    # Shown were items 0, 1 and 5 three, two and one times; the head is item 0 alone.
+    assert told["long_tail_share"] == pytest.approx(3 / 6) and told["new_item_share"] == pytest.approx(1 / 6)
+    assert told["effective_catalogue"] == pytest.approx(1 / (0.5**0.5 * (1 / 3) ** (1 / 3) * (1 / 6) ** (1 / 6)))
+
+
+def test_tastes_that_draw_together():
+    ground = everything(7)["ground"]
+    together = ground.preference.mean(axis=0) + (ground.preference - ground.preference.mean(axis=0)) / 4
+    told = preference_metrics(together, None, ground, {})
+    assert told["inter_user_distance"] == pytest.approx(1 / 4)
+    same = replace(ground, preference=np.ones_like(ground.preference))
+    assert np.isnan(preference_metrics(together, None, same, {})["inter_user_distance"])
+
+
 def test_others_users_or_items_are_refused():
     some = everything(5)
     with pytest.raises(ValueError, match="item must be below 14, got 14"):
