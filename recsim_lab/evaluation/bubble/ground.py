@@ -11,7 +11,7 @@ from recsim_lab.evaluation.bubble.interactions import Interactions
 A = np.ndarray
 
 HEAD_SHARE = 0.8
-"""The head holds this share of the clicks made before the loop; the tail is the rest (Abdollahpouri et al. 2019)."""
+"""The head holds this share of the clicks made before the loop; the tail is the rest."""
 
 
 @dataclass(frozen=True)

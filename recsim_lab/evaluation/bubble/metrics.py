@@ -232,7 +232,7 @@ METRICS: tuple[BubbleMetric, ...] = _in_order(
         "between",
         "higher",
         None,
-        "How clearly users fall into two camps along the axis on which they differ most (above 5/9: two).",
+        "How clearly users fall into two camps along the axis on which they differ most (above 5/9 hints at two).",
     ),
 )
 

@@ -12,8 +12,8 @@ A = np.ndarray
 TEMPERATURE = 0.25
 """A topic whose cosine with the taste is larger by so much has e times its share.
 
-Cosines of random directions scatter by 1/sqrt(dims), .35 in 8 dimensions. So a taste spreads over a good third of the
-topics: the entropy can fall as well as rise, while at 1 it would be that of even shares whatever the taste.
+Tastes of the default world then spread over 6 to 11 of its 20 topics (the exponential of the entropy), so that it can
+fall as well as rise. At 1 they would spread over 18 or 19, whatever the taste; at 0.1, over 1 to 5.
 """
 
 
@@ -93,8 +93,8 @@ def bimodality(values: Float64[A, " users"]) -> float:
     """Sarle's coefficient (g^2 + 1) / (k + 3 (n - 1)^2 / ((n - 2)(n - 3))) of the sample's skewness g and excess
     kurtosis k, both corrected for its size.
 
-    1 for two camps of the same size without spread, 5/9 for even spread, 1/3 for the normal distribution, of many
-    values (Pfister et al. 2013). A long tail to one side raises it too. NaN for fewer than four values, or where all
+    1 for two camps without spread, 5/9 for even spread, 1/3 for the normal distribution, of many values (Pfister et
+    al. 2013). A long tail to one side raises it too. NaN for fewer than four values, or where all
     are the same.
     """
     n = len(values)

@@ -14,7 +14,7 @@ from scipy import sparse, special
 from recsim_lab.evaluation.bubble.ground import Ground
 from recsim_lab.evaluation.bubble.interactions import Interactions, mean_known, topic_counts
 from recsim_lab.evaluation.bubble.metrics import PAIR_KINDS
-from recsim_lab.evaluation.bubble.overlap import Pairs, paired_counts, shared_weight
+from recsim_lab.evaluation.bubble.overlap import Pairs, shared_weight, user_item_counts
 
 A = np.ndarray
 
@@ -50,8 +50,8 @@ def rarefied_metrics(
     by_topic = topic_counts(met, ground.topic, ground.num_users, ground.num_topics)
     jaccard = {}
     for kind in PAIR_KINDS:
-        among = pairs[kind][users[pairs[kind]].all(axis=1)] if kind in pairs else np.zeros((0, 2), np.int64)
-        values = rarefied_jaccard(met, among, num_drawn, ground.num_users, ground.num_items)
+        some = pairs.get(kind, np.zeros((0, 2), np.int64))
+        values = rarefied_jaccard(met, some, num_drawn, ground.num_users, ground.num_items)
         jaccard[f"rarefied_jaccard_{kind}"] = mean_known(values)
     return {
         "rarefied_topic_entropy": mean_known(rarefied_entropy(by_topic, num_drawn)),
@@ -64,7 +64,7 @@ def rarefied_metrics(
 def rarefied_entropy(counts: Int[A, "users topics"], num_drawn: int) -> Float64[A, " users"]:
     """The expected entropy in nats of the topics' shares among the drawn; NaN for users who have fewer.
 
-    It is below the entropy of the user's taste, in every arm by the same number of draws.
+    It is below the entropy of all that the user met, since few draws hold fewer topics: compare it with itself alone.
     """
 
     def expected(total: Int64[A, " cases"], count: Int64[A, " cases"]) -> Float64[A, " cases"]:
@@ -89,13 +89,12 @@ def rarefied_coverage(
 
     NaN without such a user. It grows with their number, so arms need the same users.
     """
-    user, item, count, total = _counted(met, num_users, num_items)
-    enough = total[user] >= num_drawn
-    if not enough.any():
+    drawn = _drawn_chances(user_item_counts(met, np.arange(num_users), num_users, num_items), num_drawn)
+    if not drawn.nnz:
         return float("nan")
     with np.errstate(divide="ignore"):
-        missed = np.log1p(-_drawn_chance(total[user[enough]], count[enough], num_drawn))
-    covered = -np.expm1(np.bincount(item[enough], missed, num_items))
+        missed = np.log1p(-drawn.data)
+    covered = -np.expm1(np.bincount(drawn.indices, missed, num_items))
     return float(covered.mean() if on_offer is None else covered[on_offer].mean())
 
 
@@ -105,27 +104,25 @@ def rarefied_jaccard(
     """The expected number of items drawn for both users of a pair, divided by that of items drawn for either.
 
     A ratio of expectations: the expected ratio is a little larger (it is convex in the number shared, if no item was
-    met twice), the less so the more are drawn. NaN for pairs of which either has fewer.
+    met twice), the less so the more are drawn. Two draws differ even where two users met the same, so it is seldom
+    near 1. NaN for pairs of which either has fewer.
     """
-    counts, row = paired_counts(met, pairs, num_users, num_items)
+    drawn = _drawn_chances(user_item_counts(met, pairs, num_users, num_items), num_drawn)
+    shared = shared_weight(drawn, pairs)
+    enough = (np.diff(drawn.indptr) > 0)[pairs].all(axis=1)
+    size = np.asarray(drawn.sum(axis=1)).ravel()[pairs].sum(axis=1)
+    return np.where(enough, shared / np.where(enough, size - shared, 1.0), np.nan)
+
+
+def _drawn_chances(counts: sparse.csr_array, num_drawn: int) -> sparse.csr_array:
+    """How likely each item is among what is drawn for each user; rows of users who have fewer are empty."""
+    _check(num_drawn)
     total = np.asarray(counts.sum(axis=1), np.int64).ravel()
-    enough = total >= num_drawn
-    of_row = np.repeat(np.arange(len(total)), np.diff(counts.indptr))
-    chance = np.zeros(counts.nnz)
-    known = enough[of_row]
-    chance[known] = _drawn_chance(total[of_row[known]], counts.data[known].astype(np.int64), num_drawn)
-    drawn = sparse.csr_array((chance, counts.indices, counts.indptr), shape=counts.shape)
-    shared = shared_weight(drawn, row[pairs])
-    size = np.asarray(drawn.sum(axis=1)).ravel()[row[pairs]].sum(axis=1)
-    return np.where(enough[row[pairs]].all(axis=1), shared / np.where(size > 0, size - shared, 1.0), np.nan)
-
-
-def _counted(met: Interactions, num_users: int, num_items: int) -> tuple[A, A, A, A]:
-    """User, item and count of every user's distinct items, and the total of each user."""
-    keys = [np.zeros(0, np.int64), *(user.astype(np.int64) * num_items + item for user, item in met.blocks())]
-    key, count = np.unique(np.concatenate(keys), return_counts=True)
-    user, item = np.divmod(key, num_items)
-    return user, item, count, np.rint(np.bincount(user, count, num_users)).astype(np.int64)
+    of_user = np.repeat(np.arange(len(total)), np.diff(counts.indptr))
+    kept = total[of_user] >= num_drawn
+    chance = _drawn_chance(total[of_user[kept]], counts.data[kept].astype(np.int64), num_drawn)
+    start = np.concatenate([[0], np.cumsum(np.bincount(of_user[kept], minlength=len(total)))])
+    return sparse.csr_array((chance, counts.indices[kept], start), shape=counts.shape)
 
 
 def _sum_over_topics(
@@ -135,8 +132,7 @@ def _sum_over_topics(
 
     Few pairs of the two differ, so each is computed once.
     """
-    if num_drawn < 1:
-        raise ValueError(f"num_drawn must be at least 1, got {num_drawn}")
+    _check(num_drawn)
     total = counts.sum(axis=1, dtype=np.int64)
     user, topic = np.nonzero((counts > 0) & (total >= num_drawn)[:, None])
     base = int(total.max(initial=0)) + 1
@@ -153,10 +149,13 @@ def _drawn_chance(total: Int64[A, " cases"], count: Int64[A, " cases"], num_draw
     return -np.expm1(_log_choose(total - count, num_drawn) - _log_choose(total, num_drawn))
 
 
+def _check(num_drawn: int) -> None:
+    if num_drawn < 1:
+        raise ValueError(f"num_drawn must be at least 1, got {num_drawn}")
+
+
 def _log_choose(n: A, k: A | int) -> A:
     """The logarithm of n over k; -inf where k exceeds n."""
-    possible = n >= k
-    rest = np.where(possible, n - k, 0)
-    return np.where(
-        possible, special.gammaln(n + 1.0) - special.gammaln(k + 1.0) - special.gammaln(rest + 1.0), -np.inf
-    )
+    log_factorial = special.gammaln(np.arange(np.max(n, initial=0) + 1) + 1.0)
+    chosen = np.minimum(k, n)
+    return np.where(k > n, -np.inf, log_factorial[n] - log_factorial[chosen] - log_factorial[n - chosen])
