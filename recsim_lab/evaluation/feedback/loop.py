@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recsim_lab.evaluation.bubble.interactions import Interactions, Window, clicks_of, joined, topic_counts
-from recsim_lab.evaluation.bubble.measure import measure, measure_preferences
 
+from recsim_lab.evaluation.bubble.interactions import Interactions, Window, clicks_of, joined, topic_counts
+from recsim_lab.evaluation.bubble.measure import Measured, measure, preference_metrics
+from recsim_lab.evaluation.bubble.metrics import METRICS
 from recsim_lab.evaluation.dividend import dividend_rewards
 from recsim_lab.evaluation.feedback.moment import Start, model_nearest, natural_preferences, preferences_at
-from recsim_lab.evaluation.feedback.plan import Arm, FeedbackPlan, LoopUnit
+from recsim_lab.evaluation.feedback.plan import NOBODY, START, Arm, FeedbackPlan, LoopUnit
 from recsim_lab.evaluation.feedback.worth import worth_of_log
 from recsim_lab.evaluation.online import TruthProbe
 from recsim_lab.evaluation.oracle import make_reference
@@ -44,8 +45,8 @@ def run_arm(unit: LoopUnit, plan: FeedbackPlan, factories: Factories, folder: Pa
         "daily": [row for row in platform.service.daily if row["day"] >= plan.log_days],
         "num_retrainings": platform.service.num_retrainings,
         "bubble": loop.measured(),
-        "rewards": _rewards(unit, arm, platform, start, log, plan, factories, folder),
-        "worth": worth_of_log(start.platform, read_log(place / "platform" / "log"), unit.seed, plan, factories),
+        "rewards": _rewards(unit, arm, platform, plan, factories, folder),
+        "worth": worth_of_log(start.platform, platform.log(), unit.seed, plan, factories),
     }
     loop.write_users(platform)
     RunFolder(place).write_text("result.json", json.dumps(result))
@@ -106,18 +107,22 @@ class _Loop:
         content = {
             "day": day - plan.log_days,
             "rows": [vars(row) for row in rows],
-            "nobody": self._nobody(day),
+            "apart": self._apart(day),
             "examples": self._examples(log),
         }
         RunFolder(file.parent).write_text(file.name, json.dumps(content))
 
-    def _nobody(self, day: int) -> list[dict[str, Any]]:
-        """The metrics of preferences had nobody been served, told once: beside the baseline."""
+    def _apart(self, day: int) -> dict[str, list[dict[str, Any]]]:
+        """What preferences are without any arm, told beside the baseline: at the start, and with nobody served."""
         if self.arm != self.plan.baseline:
-            return []
-        natural = natural_preferences(self.start, self.arm.luck, day)
-        rows = measure_preferences(natural, natural, self.start.ground, self.start.pairs)
-        return [vars(row) for row in rows]
+            return {}
+        ground, natural = self.start.ground, natural_preferences(self.start, self.arm.luck, day)
+        told = {}
+        for run, preference in ((START, ground.preference), (NOBODY, natural)):
+            values = preference_metrics(preference, preference, ground, self.start.pairs)
+            metrics = (metric for metric in METRICS if metric.level == "preference")
+            told[run] = [vars(Measured(m.level, m.direction, m.name, values[m.name])) for m in metrics]
+        return told
 
     def _history(self, end_tick: int) -> Interactions:
         """Clicks before the window: those of the log before the loop, and of the loop's days until then."""
@@ -201,20 +206,19 @@ def _platform(
     return twin
 
 
+@lru_cache(maxsize=1)
+def _baseline(seed: int, plan: FeedbackPlan, factories: Factories, folder: Path) -> Platform:
+    """The loop without a remedy at its end, read back; kept for a worker's next arm."""
+    place = folder / "units" / LoopUnit(seed, plan.baseline.name).folder
+    return _platform(plan.baseline, seed, *_start(seed, plan, factories, folder), plan, factories, place)
+
+
 def _rewards(
-    unit: LoopUnit,
-    arm: Arm,
-    platform: Platform,
-    start: Start,
-    log: InteractionLog,
-    plan: FeedbackPlan,
-    factories: Factories,
-    folder: Path,
+    unit: LoopUnit, arm: Arm, platform: Platform, plan: FeedbackPlan, factories: Factories, folder: Path
 ) -> dict[str, float]:
     """What its own model and the baseline's earn inside this arm's policy; empty where there is no such thing."""
     if arm.role == "control" or arm.is_reference or not arm.learns or arm == plan.baseline:
         return {}
-    place = folder / "units" / LoopUnit(unit.seed, plan.baseline.name).folder
-    baseline = _platform(plan.baseline, unit.seed, start, log, plan, factories, place)
+    baseline = _baseline(unit.seed, plan, factories, folder)
     other = factories.agent(arm.policy, unit.seed)
-    return dividend_rewards(platform, baseline, other, plan.price_days, factories.rules)
+    return dividend_rewards(platform, baseline, other, plan.dividend_days, factories.rules)

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32, Int
+
 from recsim_lab.evaluation.bubble.ground import Ground, mainstream_users
 from recsim_lab.evaluation.bubble.interactions import Interactions
 from recsim_lab.evaluation.bubble.opportunity import top_likes
 from recsim_lab.evaluation.bubble.pairs import nearest_pairs, random_pairs
-
 from recsim_lab.platform import Platform
 from recsim_lab.policy import TICKS_PER_DAY, Policy
 from recsim_lab.simulation.sessions import Sessions

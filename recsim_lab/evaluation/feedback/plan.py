@@ -11,6 +11,10 @@ Role = Literal["remedy", "control", "dial"]
 
 NULL_TWIN = "null twin"
 """The arm that is the first one again, under other luck: no metric may tell the two apart."""
+NOBODY = "nobody served"
+"""The run in which nothing is shown: only preferences are known of it, which drift by themselves."""
+START = "start"
+"""The moment when the loop begins, told as if it were a run: tastes before anything has moved them."""
 CONTROLS = {"homogeniser": "oracle-appeal", "top-topic": "top-topic"}
 """The positive controls by the names that `bubble.metrics` gives them, and the references that play them: all are shown
 what is most appealing; all are shown their own favourite topic."""
@@ -55,7 +59,7 @@ class FeedbackPlan:
     `loop_days`; agents learn every `retrain_every` days from the last `window_days` of what they showed, and of the log
     before. The first arm is the baseline, the loop without a remedy. Controls run in the first `control_seeds` seeds.
     Every `measure_every` days the bubble is measured over the last `recent_days`. Costs and gains are those of the
-    first and the last `price_days`. `model` is refitted on each arm's log at the end, which tells what the log is
+    first and the last `price_days`; the learning dividend is measured in `dividend_days` after the loop. `model` is refitted on each arm's log at the end, which tells what the log is
     worth. Regret is known of a `probe_share` of the requests; at most `sample` users are compared in pairs.
     """
 
@@ -64,13 +68,14 @@ class FeedbackPlan:
     arms: tuple[Arm, ...]
     control_seeds: int = 3
     logging: str = "random"
-    log_days: int = 30
+    log_days: int = 45
     loop_days: int = 60
     retrain_every: int = 1
     window_days: int = 30
     measure_every: int = 5
     recent_days: int = 10
     price_days: int = 10
+    dividend_days: int = 4
     model: str = "mf"
     probe_share: float = 0.05
     sample: int = 1000
@@ -85,7 +90,7 @@ class FeedbackPlan:
                 raise ValueError(f"{name} must be distinct, got {twice[0]!r} more than once")
         if self.baseline.role != "remedy" or self.baseline.is_reference or not self.baseline.learns:
             raise ValueError(f"the first arm must be an agent that learns and no control, got {self.baseline}")
-        for name in ("log_days", "window_days", "recent_days", "control_seeds"):
+        for name in ("log_days", "window_days", "recent_days", "dividend_days", "control_seeds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("retrain_every", "measure_every", "price_days"):

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 A = np.ndarray
 
-NOBODY = "nobody served"
-"""The run in which nothing is shown: only preferences are known of it, which drift by themselves."""
 WELFARE = ("clicks_per_user", "dwell_per_user", "niche_clicks_gap")
 """Of a day: clicks and minutes per user of the population, and niche users' clicks minus mainstream users'."""
 FIGURES = ("clicks_per_slate", "satisfaction", "num_users", "num_churned", "return_days", "true_utility", "regret")
@@ -100,8 +98,9 @@ def _rows(outcome: Outcome, plan: FeedbackPlan) -> Iterator[tuple[Any, ...]]:
     for moment in outcome.result["bubble"]:
         for row in moment["rows"]:
             yield arm, seed, moment["day"], *(row[name] for name in ("level", "direction", "metric", "value"))
-        for row in moment["nobody"]:
-            yield NOBODY, seed, moment["day"], *(row[name] for name in ("level", "direction", "metric", "value"))
+        for run, told in moment["apart"].items():
+            for row in told:
+                yield run, seed, moment["day"], *(row[name] for name in ("level", "direction", "metric", "value"))
     num_users = len(outcome.users["preference"])
     for place, day in enumerate(outcome.result["daily"]):
         values = {name: float(outcome.users[name][place]) for name in WELFARE}

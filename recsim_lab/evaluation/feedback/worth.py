@@ -20,7 +20,7 @@ NUM_RANKED, NUM_JUDGES = 200, 300
 def worth_of_log(
     platform: Platform, log: InteractionLog, seed: int, plan: FeedbackPlan, factories: Factories
 ) -> dict[str, float]:
-    """How well a new model that learns from the log alone serves the users of `platform`, who are the same for all
+    """How well a new model that learns from this log alone serves the users of `platform`, who are the same for all
     arms: those before the loop.
 
     `refit_clicks` are the expected clicks of its slates; `refit_rank_agreement` is the mean Spearman correlation of its

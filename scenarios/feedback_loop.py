@@ -1,0 +1,220 @@
+"""Models learn from what they showed: how fast does all narrow, and what do remedies cost and buy?
+
+After some weeks of random slates a model serves a population for simulated months, and learns every day from what it
+showed. Twins of the same users, with the same luck, are served under remedies (random slots, other models' items,
+inverse-propensity training, calibrated re-ranking, ...) and by controls (no recommender, the oracle, a model that is
+never retrained, one that shows everybody the same, ...). The bubble is measured in what was shown, what was clicked and
+what users have come to prefer, within users and between them.
+
+    python -m scenarios.feedback_loop               a small world, 2 seeds: under 2 minutes on 2 cores
+    python -m scenarios.feedback_loop standard      1,000 users, 2,000 items, 60 days, 8 arms, 10 seeds
+    python -m scenarios.feedback_loop full          all arms and the dials' settings
+
+Results lie in `runs/feedback_loop/<name>/`: `timeline.csv`, `remedies.csv`, `controls.csv`, `differences.csv`,
+`narrowing.csv`, `frontier.csv` and `report.html`. A killed run goes on where it stopped.
+"""
+
+import os
+from dataclasses import dataclass
+
+from recsim_lab.evaluation.feedback.controls import controls_table
+from recsim_lab.evaluation.feedback.differences import differences_table
+from recsim_lab.evaluation.feedback.frontier import frontier_table
+from recsim_lab.evaluation.feedback.narrowing import narrowing_table
+from recsim_lab.evaluation.feedback.plan import CONTROLS, NULL_TWIN, Arm, FeedbackPlan
+from recsim_lab.evaluation.feedback.prices import remedies_table
+from recsim_lab.evaluation.feedback.study import check_feedback, run_feedback, timeline_table
+from recsim_lab.reporting.words import interval_words
+from scenarios.command_line import console, counting, parse, plain_errors, run_folder, show_table
+from scenarios.factories import FACTORIES
+
+REMEDIES = {
+    "epsilon .05": "{model},epsilon=0.05",
+    "epsilon .2": "{model},epsilon=0.2",
+    "random last slots": "by-slot({model}; random at -2 -1)",
+    "another model's items": "quota(7 {model}; 3 item-knn)",
+    "inverse propensity": "{model},weighting=ips,epsilon=0.05",
+    "Boltzmann": "{model},boltzmann=0.3",
+    "calibrated": "{model},calibrated=0.5",
+}
+"""The named remedies beside the loop without any, around the model that learns."""
+MORE_REMEDIES = {
+    "MMR": "{model},mmr=0.3",
+    "Thompson": "{model},thompson=1",
+    "annealed epsilon": "{model},epsilon=0.3,half_life_days=15,floor=0.02",
+    "interleaved": "team-draft({model}; item-knn)",
+    "bandit over models": "bandit({model}; item-knn; popularity)",
+    "calibrated, epsilon .05": "{model},calibrated=0.5,epsilon=0.05",
+}
+REFERENCE_CONTROLS = ("oracle", "organic")
+DIALS = {
+    "epsilon": ("{model},epsilon={setting}", (0.02, 0.05, 0.1, 0.2)),
+    "random last slots": ("by-slot({model}; random at {slots})", (1, 2, 3, 4)),
+    "another model's items": ("quota({rest} {model}; {setting} item-knn)", (1, 2, 4, 6)),
+    "calibrated": ("{model},calibrated={setting}", (0.2, 0.4, 0.6, 0.8)),
+    "MMR": ("{model},mmr={setting}", (0.1, 0.2, 0.4, 0.6)),
+    "Boltzmann": ("{model},boltzmann={setting}", (0.1, 0.2, 0.4, 0.8)),
+}
+"""What can be turned up, and the settings at which it is looked at."""
+NUM_SLOTS = 10
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to run. Every number of the run follows from these values."""
+
+    name: str = "demo"
+    """Folder of the run under runs/feedback_loop/."""
+    world: str = "everyday:num_users=300,num_items=1000"
+    """The preset with its parameters."""
+    model: str = "mf:epochs=20,warm_epochs=1,weight_decay=0.03"
+    """The agent that learns from what it shows."""
+    remedies: tuple[str, ...] = ("epsilon .2", "another model's items", "calibrated")
+    """Names of remedies."""
+    dials: tuple[str, ...] = ()
+    """Names of what is turned up step by step."""
+    seeds: int = 2
+    """Number of seeds; each is a world, a log and a training of its own."""
+    control_seeds: int = 2
+    """Number of seeds in which controls run."""
+    log_days: int = 45
+    """Days of random slates before the loop."""
+    loop_days: int = 30
+    """Days that each arm then serves and learns."""
+    retrain_every: int = 1
+    """Days from one retraining to the next."""
+    window_days: int = 30
+    """Newest days of the log that are learned from."""
+    measure_every: int = 5
+    """Days from one measurement of the bubble to the next."""
+    recent_days: int = 10
+    """Newest days that are measured."""
+    price_days: int = 10
+    """First days, whose loss is a remedy's cost, and last ones, whose difference is its gain."""
+    probe_share: float = 0.05
+    """Share of the requests whose regret is looked at."""
+    num_workers: int = min(os.cpu_count() or 1, 8)
+    """Processes."""
+
+    def plan(self) -> FeedbackPlan:
+        """The loop without a remedy, remedies, controls and dials."""
+        known = REMEDIES | MORE_REMEDIES
+        if unknown := [name for name in self.remedies if name not in known]:
+            raise ValueError(f"remedies must be among {', '.join(known)}, got {unknown[0]!r}")
+        if unknown := [name for name in self.dials if name not in DIALS]:
+            raise ValueError(f"dials must be among {', '.join(DIALS)}, got {unknown[0]!r}")
+        arms = [Arm("no remedy", self.model)]
+        arms += [Arm(name, known[name].format(model=self.model)) for name in self.remedies]
+        arms += [arm for name in self.dials for arm in _settings(name, self.model)]
+        arms += [
+            Arm("random", "random", role="control"),
+            Arm("popularity", "popularity", role="control"),
+            *(Arm(name, name, role="control") for name in REFERENCE_CONTROLS),
+            Arm("frozen", self.model, learns=False, role="control"),
+            Arm("learns from random slots", f"{self.model}:data=random,epsilon=0.2", role="control"),
+            *(Arm(name, policy, role="control") for name, policy in CONTROLS.items()),
+            Arm(NULL_TWIN, self.model, luck="null", role="control"),
+        ]
+        return FeedbackPlan(
+            world=self.world,
+            seeds=tuple(range(self.seeds)),
+            arms=tuple(arms),
+            control_seeds=self.control_seeds,
+            model=self.model,
+            **{
+                name: getattr(self, name)
+                for name in (
+                    *("log_days", "loop_days", "retrain_every", "window_days"),
+                    *("measure_every", "recent_days", "price_days", "probe_share"),
+                )
+            },
+        )
+
+
+def _settings(dial: str, model: str) -> list[Arm]:
+    spec, settings = DIALS[dial]
+    return [
+        Arm(
+            f"{dial} {setting:g}",
+            spec.format(
+                model=model,
+                setting=f"{setting:g}",
+                rest=NUM_SLOTS - int(setting),
+                slots=" ".join(str(-place) for place in range(int(setting), 0, -1)),
+            ),
+            role="dial",
+            dial=dial,
+            setting=float(setting),
+        )
+        for setting in settings
+    ]
+
+
+PROFILES = {
+    "demo": Config(),
+    "standard": Config(
+        name="standard",
+        world="everyday:num_users=1000,num_items=2000",
+        remedies=tuple(REMEDIES),
+        seeds=10,
+        control_seeds=3,
+        loop_days=60,
+    ),
+    "full": Config(
+        name="full",
+        world="everyday:num_users=1000,num_items=2000",
+        remedies=tuple(REMEDIES | MORE_REMEDIES),
+        dials=tuple(DIALS),
+        seeds=10,
+        control_seeds=10,
+        loop_days=60,
+    ),
+}
+
+
+def main() -> None:
+    config = parse(PROFILES, "How fast does a loop of serving and learning narrow, and what do remedies cost?")
+    with plain_errors():
+        plan = config.plan()
+        check_feedback(plan, FACTORIES)
+        run = run_folder("feedback_loop", config.name)
+        run.begin(config)
+    with counting("Loops of serving and learning") as count:
+        outcomes = run_feedback(
+            plan,
+            FACTORIES,
+            run.path,
+            config.num_workers,
+            lambda unit, done, total: count(f"seed {unit.seed} {unit.arm}", done, total),
+        )
+    timeline = timeline_table(outcomes, plan)
+    tables = {
+        "timeline": timeline,
+        "remedies": remedies_table(timeline, outcomes, plan),
+        "controls": controls_table(timeline, plan),
+        "differences": differences_table(timeline, plan),
+        "narrowing": narrowing_table(timeline, plan),
+        "frontier": frontier_table(timeline, plan),
+    }
+    for name, table in tables.items():
+        run.write_table(name, table)
+    show_table(
+        f"Clicks per user against no remedy, {config.seeds} seeds",
+        ("arm", "cost a day", "95% interval", "gain a day", "95% interval", "break-even"),
+        [
+            (
+                row["arm"],
+                f"{row['cost']:+.3f}",
+                interval_words(row["cost_low"], row["cost_high"], "+.3f"),
+                f"{row['gain']:+.3f}",
+                interval_words(row["gain_low"], row["gain_high"], "+.3f"),
+                str(row["break_even"]),
+            )
+            for row in tables["remedies"].to_dict("records")
+        ],
+    )
+    console.print(f"tables: {run.path}")
+
+
+if __name__ == "__main__":
+    main()
