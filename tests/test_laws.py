@@ -24,6 +24,7 @@ from recsim_lab.simulation.dynamics import (
     BoredomTimeout,
     Dynamics,
     InterestEvolution,
+    ItemInterest,
     Patience,
     PreferenceDrift,
     RepeatPenalty,
@@ -58,6 +59,8 @@ CHOICE_MODELS = [
 DYNAMICS = [
     BoredomTimeout(threshold=2, timeout=3, memory_steps=2, most_remembered=4),
     InterestEvolution(0.7),
+    ItemInterest(largest_change=0.3),
+    ItemInterest(-0.5, 2.0, 0.3, change_kept=True),
     Patience(),
     PreferenceDrift(rate=0.3, daily=0.1),
     RepeatPenalty(memory=4, threshold=1),

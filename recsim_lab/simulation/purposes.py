@@ -19,3 +19,5 @@ class Purpose(IntEnum):
     CHURN = 25
     RETURN_CHANCE = 26
     INTEREST_DIRECTION = 27
+    INTEREST_START = 40
+    INTEREST_CHANGE = 41

@@ -6,6 +6,7 @@ from recsim_lab.simulation.dynamics.boredom_timeout import BoredomTimeout
 from recsim_lab.simulation.dynamics.drift import PreferenceDrift
 from recsim_lab.simulation.dynamics.intent import SessionIntent
 from recsim_lab.simulation.dynamics.interest_evolution import InterestEvolution
+from recsim_lab.simulation.dynamics.item_interest import ItemInterest
 from recsim_lab.simulation.dynamics.repeat_penalty import RepeatPenalty
 from recsim_lab.simulation.dynamics.retention import Patience, ReturnTime
 from recsim_lab.simulation.dynamics.return_chance import ReturnChance
@@ -17,6 +18,7 @@ __all__ = [
     "BoredomTimeout",
     "Dynamics",
     "InterestEvolution",
+    "ItemInterest",
     "Patience",
     "PreferenceDrift",
     "RepeatPenalty",
