@@ -117,7 +117,7 @@ def test_a_model_has_no_dividend_over_itself() -> None:
     """Where the greedy twin's model is the explorer's own, nothing is gained among any users, to the last bit."""
     spec = f"{EASE},epsilon=0.3"
     _, twin = _looped(spec)
-    told = dividend._rewards(twin, twin, make_agent(spec), PLAN, FACTORIES)
+    told = dividend.dividend_rewards(twin, twin, make_agent(spec), PLAN.measure_days, FACTORIES.rules)
     assert len(told) == 4 and len(set(told.values())) == 1 and told["own_model"] > 0
 
 

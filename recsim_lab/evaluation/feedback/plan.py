@@ -59,8 +59,9 @@ class FeedbackPlan:
     `loop_days`; agents learn every `retrain_every` days from the last `window_days` of what they showed, and of the log
     before. The first arm is the baseline, the loop without a remedy. Controls run in the first `control_seeds` seeds.
     Every `measure_every` days the bubble is measured over the last `recent_days`. Costs and gains are those of the
-    first and the last `price_days`; the learning dividend is measured in `dividend_days` after the loop. `model` is refitted on each arm's log at the end, which tells what the log is
-    worth. Regret is known of a `probe_share` of the requests; at most `sample` users are compared in pairs.
+    first and the last `price_days`; the learning dividend is measured in `dividend_days` after the loop. `model` is
+    refitted on each arm's last `window_days`, which tells what its log is worth. Regret is known of a `probe_share` of
+    the requests; at most `sample` users are compared in pairs.
     """
 
     world: str
