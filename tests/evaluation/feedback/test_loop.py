@@ -1,0 +1,282 @@
+"""Arms meet the same users; what is told of them is what their logs say; a run that stops anywhere goes on."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from agents.business_rules import RepeatRules
+from agents.registry import family_of, make_agent, target_of
+from recsim_lab.evaluation.bubble.concentration import coverage, gini
+from recsim_lab.evaluation.bubble.diversity import entropy
+from recsim_lab.evaluation.bubble.interactions import Interactions, topic_counts
+from recsim_lab.evaluation.feedback.moment import Start, model_nearest, natural_preferences, preferences_at
+from recsim_lab.evaluation.feedback.plan import NOBODY, NULL_TWIN, START, Arm, FeedbackPlan, LoopUnit
+from recsim_lab.evaluation.feedback.study import Outcome, run_feedback, timeline_table
+from recsim_lab.evaluation.plan import Factories
+from recsim_lab.interaction_log import InteractionLog
+from recsim_lab.platform import Platform, Retraining
+from recsim_lab.policy import TICKS_PER_DAY, Observation, Policy
+from recsim_lab.simulation.presets import make_world
+from recsim_lab.simulation.world import World
+
+EASE = "ease:regularization=20"
+
+
+def _tiny_world(name: str, seed: int) -> World:
+    everyday = make_world(name, seed=seed, num_users=30, num_items=60, num_topics=4, num_slots=5, days=10)
+    return replace(everyday, session_steps=3)
+
+
+def _with_rules(policy: Policy) -> RepeatRules:
+    return RepeatRules(policy)
+
+
+def _restricted(observation: Observation, num_slots: int) -> Observation:
+    return RepeatRules(make_agent("random")).apply(observation, num_slots)
+
+
+FACTORIES = Factories(_tiny_world, make_agent, family_of, target_of, _with_rules, _restricted)
+PLAN = FeedbackPlan(
+    world="everyday",
+    seeds=(0, 1),
+    arms=(
+        Arm("no remedy", EASE),
+        Arm("epsilon", f"{EASE},epsilon=0.3"),
+        Arm("quota", f"quota(4 {EASE}; 1 item-knn)"),
+        Arm("twin", EASE, role="control"),
+        Arm("frozen", EASE, learns=False, role="control"),
+        *(Arm(name, name, role="control") for name in ("random", "organic", "top-topic")),
+        Arm("homogeniser", "oracle-appeal", role="control"),
+        Arm(NULL_TWIN, EASE, luck="null", role="control"),
+    ),
+    control_seeds=1,
+    log_days=3,
+    loop_days=4,
+    window_days=3,
+    measure_every=2,
+    recent_days=2,
+    price_days=2,
+    dividend_days=1,
+    model=EASE,
+    probe_share=0.5,
+    sample=10,
+)
+LAST = slice(5 * TICKS_PER_DAY, 7 * TICKS_PER_DAY)
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
+    return run_feedback(PLAN, FACTORIES, tmp_path_factory.mktemp("loops"))
+
+
+@pytest.fixture(scope="module")
+def timeline(outcomes: list[Outcome]) -> pd.DataFrame:
+    return timeline_table(outcomes, PLAN)
+
+
+@pytest.fixture(scope="module")
+def platform() -> Platform:
+    """That of seed 0 when the loop begins, by hand."""
+    platform = Platform(_tiny_world("everyday", 0), _with_rules(make_agent("random", 0)), seed=0, history=PLAN.history)
+    platform.run(PLAN.log_days)
+    return platform
+
+
+@pytest.fixture(scope="module")
+def looped(platform: Platform) -> Platform:
+    """The baseline at the end of its loop, by hand."""
+    agent = make_agent(EASE, 0)
+    agent.learn(platform.log())
+    twin = platform.fork(_with_rules(agent), Retraining(1, PLAN.window_days))
+    twin.run(PLAN.end_day)
+    return twin
+
+
+def _last(log: InteractionLog) -> InteractionLog:
+    return log.between(LAST.start, LAST.stop)
+
+
+def _of(timeline: pd.DataFrame, arm: str, seed: int = 0) -> pd.Series:
+    rows = timeline[(timeline["arm"] == arm) & (timeline["seed"] == seed)]
+    return rows.set_index(["day", "level", "direction", "metric"])["value"]
+
+
+def test_every_arm_runs_in_its_seeds(outcomes: list[Outcome], timeline: pd.DataFrame) -> None:
+    controls = [arm.name for arm in PLAN.arms if arm.role == "control"]
+    ran = [(outcome.unit.arm, outcome.unit.seed) for outcome in outcomes]
+    assert sorted(ran) == sorted(
+        [(name, 0) for name in controls] + [(a, s) for a in ("no remedy", "epsilon", "quota") for s in (0, 1)]
+    )
+    days = timeline.groupby("level")["day"].unique()
+    assert all(sorted(days[level]) == [2, 4] for level in ("exposure", "consumption", "preference"))
+    assert sorted(days["welfare"]) == [1, 2, 3, 4]
+    assert not timeline.duplicated(["arm", "seed", "day", "level", "direction", "metric"]).any()
+
+
+def test_what_is_told_is_what_the_log_says(timeline: pd.DataFrame, looped: Platform) -> None:
+    told, log = _of(timeline, "no remedy"), _last(looped.log())
+    catalogue, features = looped.world.catalogue, looped.features
+    by_topic = topic_counts(Interactions(log.user, log.slate), catalogue.topic, 30, catalogue.num_topics)
+    shown = np.bincount(log.slate.ravel(), minlength=catalogue.num_items)[features.release < LAST.stop]
+    assert told[4, "exposure", "within", "topic_entropy"] == pytest.approx(np.nanmean(entropy(by_topic)))
+    assert told[4, "exposure", "between", "gini"] == pytest.approx(gini(shown))
+    assert told[4, "exposure", "between", "coverage"] == pytest.approx(coverage(shown))
+    new = features.release[log.slate] >= PLAN.log_days * TICKS_PER_DAY
+    assert told[4, "exposure", "between", "new_item_share"] == pytest.approx(new.mean())
+    for day in range(1, 5):
+        today = looped.log().take(looped.log().day == PLAN.log_days + day - 1)
+        assert told[day, "welfare", "platform", "clicks_per_user"] == pytest.approx(today.clicks.sum() / 30)
+        assert told[day, "welfare", "platform", "dwell_per_user"] == pytest.approx(today.dwell.sum() / 30)
+        assert told[day, "welfare", "platform", "num_users"] == len(np.unique(today.user)) / 30
+
+
+def test_preferences_are_read_with_the_drift_of_absence(
+    outcomes: list[Outcome], timeline: pd.DataFrame, platform: Platform, looped: Platform
+) -> None:
+    (baseline,) = (o for o in outcomes if o.unit == LoopUnit(0, "no remedy"))
+    now = preferences_at(looped.service.sessions, PLAN.end_day)
+    np.testing.assert_array_equal(baseline.users["preference"], now)
+    start = preferences_at(platform.service.sessions, PLAN.log_days)
+    moved = np.linalg.norm(now - start, axis=1) / np.linalg.norm(start, axis=1)
+    assert _of(timeline, "no remedy")[4, "preference", "within", "drift"] == pytest.approx(moved.mean(), rel=1e-5)
+    # Who was not served in the loop has nothing but the natural drift.
+    unserved = np.setdiff1d(np.arange(30), looped.log().between(3 * TICKS_PER_DAY, LAST.stop).user)
+    assert len(unserved) and len(unserved) < 30
+    natural = baseline.users["natural"]
+    np.testing.assert_allclose(now[unserved], natural[unserved], atol=1e-6)
+    assert (np.abs(now - natural).max(axis=1) > 1e-4).any()
+    # Reading changes nothing.
+    np.testing.assert_array_equal(now, preferences_at(looped.service.sessions, PLAN.end_day))
+
+
+def test_natural_drift_is_the_same_in_all_arms(outcomes: list[Outcome], timeline: pd.DataFrame) -> None:
+    natural = {o.unit.arm: o.users["natural"] for o in outcomes if o.unit.seed == 0}
+    null = natural.pop(NULL_TWIN)
+    assert all((drift == natural["no remedy"]).all() for drift in natural.values())
+    assert (null != natural["no remedy"]).any()
+    nobody = _of(timeline, NOBODY)
+    assert nobody[4, "preference", "within", "caused_drift"] == 0
+    assert nobody[4, "preference", "within", "drift"] > nobody[2, "preference", "within", "drift"] > 0
+    assert (_of(timeline, START)[:, "preference", "within", "drift"] == 0).all()
+
+
+def test_a_twin_is_the_same_and_another_luck_is_not(timeline: pd.DataFrame) -> None:
+    baseline = _of(timeline, "no remedy")
+    pd.testing.assert_series_equal(baseline, _of(timeline, "twin"))
+    assert not baseline.equals(_of(timeline, NULL_TWIN))
+
+
+def test_only_agents_that_learn_are_taught(outcomes: list[Outcome]) -> None:
+    taught = {o.unit.arm: o.result["num_retrainings"] for o in outcomes}
+    learn = ("no remedy", "epsilon", "quota", "twin", "random", NULL_TWIN)
+    assert taught == {arm.name: 4 * (arm.name in learn) for arm in PLAN.arms}
+
+
+def test_positive_controls_do_what_they_are_for(timeline: pd.DataFrame) -> None:
+    def at(arm: str, metric: str, direction: str) -> float:
+        return float(_of(timeline, arm)[4, "exposure", direction, metric])
+
+    assert at("top-topic", "topic_entropy", "within") < at("organic", "topic_entropy", "within")
+    assert at("homogeniser", "jaccard_random", "between") > at("organic", "jaccard_random", "between")
+
+
+def test_the_organic_order_depends_on_nothing_that_was_shown(platform: Platform) -> None:
+    from recsim_lab.evaluation.organic import Organic
+
+    rows = np.arange(10)
+    orders = []
+    for steps in (0, 2):
+        sessions = platform.fork(Organic(platform.world)).service.sessions
+        sessions.open(rows, np.full(10, 5 * TICKS_PER_DAY, np.int64))
+        for _ in range(steps):
+            sessions.answer(rows, np.tile(np.arange(5, dtype=np.int32), (10, 1)))
+        draws = sessions.draws(rows).fork("policy")
+        orders.append(Organic(platform.world).recommend(sessions.observe(rows), 5, draws).items)
+    np.testing.assert_array_equal(*orders)
+
+
+def test_the_models_nearest_users_are_nearest_by_its_scores(platform: Platform) -> None:
+    start = Start.of(platform, 0, 10)
+    agent = make_agent("mf:dim=4,epochs=2")
+    agent.learn(platform.log())
+    pairs = model_nearest(start, platform.service.sessions, agent, 3)
+    assert pairs is not None
+    sessions = platform.service.sessions.copy()
+    sessions.open(np.arange(30), np.full(30, 3 * TICKS_PER_DAY, np.int64))
+    scores = agent.ranker.scores(sessions.observe(start.sample))  # type: ignore[union-attr]
+    scores = (scores - scores.mean(axis=0)).astype(np.float64)
+    units = scores / np.linalg.norm(scores, axis=1, keepdims=True)
+    likeness = units @ units.T - 9 * np.eye(10)
+    np.testing.assert_array_equal(pairs[:, 0], start.sample)
+    np.testing.assert_array_equal(pairs[:, 1], start.sample[likeness.argmax(axis=1)])
+    assert model_nearest(start, platform.service.sessions, make_agent("random"), 3) is None
+
+
+@pytest.mark.parametrize("num_moves", [3, 9, 14, 21, 26, 29])
+def test_a_run_that_stops_anywhere_ends_the_same(
+    tmp_path: Path, timeline: pd.DataFrame, outcomes: list[Outcome], monkeypatch: pytest.MonkeyPatch, num_moves: int
+) -> None:
+    """Every file is moved to its place in the end; the run stops at such a move, and is begun again."""
+    plan = replace(PLAN, seeds=(0,), arms=PLAN.arms[:2])
+    move, moves = os.replace, 0
+
+    def stop(source: Any, target: Any) -> None:
+        nonlocal moves
+        if moves == num_moves:
+            raise KeyboardInterrupt
+        moves += 1
+        move(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", stop)
+        run_feedback(plan, FACTORIES, tmp_path)
+    again = run_feedback(plan, FACTORIES, tmp_path)
+    whole = {o.unit: o for o in outcomes}
+    for outcome in again:
+        assert outcome.result == whole[outcome.unit].result
+        for name, values in whole[outcome.unit].users.items():
+            np.testing.assert_array_equal(outcome.users[name], values)
+
+
+def test_a_folder_of_another_plan_is_refused(tmp_path: Path) -> None:
+    plan = replace(PLAN, seeds=(0,), arms=PLAN.arms[:1])
+    run_feedback(plan, FACTORIES, tmp_path)
+    with pytest.raises(ValueError, match=r"another plan \(different: loop_days"):
+        run_feedback(replace(plan, loop_days=5), FACTORIES, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"arms": ()}, "arms must hold at least one, got none"),
+        ({"seeds": (1, 1)}, "seeds must be distinct, got 1 more than once"),
+        ({"arms": (Arm("a", EASE), Arm("a", "random"))}, "arms must be distinct, got 'a' more than once"),
+        ({"arms": (Arm("a", "oracle"),)}, "the first arm must be an agent that learns and no control"),
+        ({"measure_every": 5}, r"measure_every must be in \[1, loop_days\], got 5 of 4"),
+        ({"log_days": 0}, "log_days must be at least 1, got 0"),
+        ({"sample": 1}, "sample must be at least 2, got 1"),
+    ],
+)
+def test_a_wrong_plan_is_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(PLAN, **changes)
+
+
+def test_a_wrong_arm_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="dial and setting must go with role='dial'"):
+        Arm("a", EASE, dial="epsilon")
+    with pytest.raises(ValueError, match="agent must be one of"):
+        run_feedback(replace(PLAN, arms=(Arm("a", "nonsense"),)), FACTORIES, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_natural_preferences_read_the_luck_of_the_arm(platform: Platform) -> None:
+    start = Start.of(platform, 0, 10)
+    same, other = (natural_preferences(start, luck, 9) for luck in ("", "null"))
+    assert (same != other).any()
+    np.testing.assert_array_equal(same, natural_preferences(start, "", 9))
