@@ -23,37 +23,37 @@ from recsim_lab.evaluation.feedback.frontier import frontier_table
 from recsim_lab.evaluation.feedback.narrowing import narrowing_table
 from recsim_lab.evaluation.feedback.plan import CONTROLS, NULL_TWIN, Arm, FeedbackPlan
 from recsim_lab.evaluation.feedback.prices import remedies_table
-from recsim_lab.evaluation.feedback.study import check_feedback, run_feedback, timeline_table
+from recsim_lab.evaluation.feedback.study import check_feedback, examples_table, run_feedback, timeline_table
 from recsim_lab.reporting.words import interval_words
 from scenarios.command_line import console, counting, parse, plain_errors, run_folder, show_table
 from scenarios.factories import FACTORIES
 
 REMEDIES = {
-    "epsilon .05": "{model},epsilon=0.05",
-    "epsilon .2": "{model},epsilon=0.2",
+    "epsilon .05": "{model_with}epsilon=0.05",
+    "epsilon .2": "{model_with}epsilon=0.2",
     "random last slots": "by-slot({model}; random at -2 -1)",
     "another model's items": "quota(7 {model}; 3 item-knn)",
-    "inverse propensity": "{model},weighting=ips,epsilon=0.05",
-    "Boltzmann": "{model},boltzmann=0.3",
-    "calibrated": "{model},calibrated=0.5",
+    "inverse propensity": "{model_with}weighting=ips,epsilon=0.05",
+    "Boltzmann": "{model_with}boltzmann=0.3",
+    "calibrated": "{model_with}calibrated=0.5",
 }
 """The named remedies beside the loop without any, around the model that learns."""
 MORE_REMEDIES = {
-    "MMR": "{model},mmr=0.3",
-    "Thompson": "{model},thompson=1",
-    "annealed epsilon": "{model},epsilon=0.3,half_life_days=15,floor=0.02",
+    "MMR": "{model_with}mmr=0.3",
+    "Thompson": "{model_with}thompson=1",
+    "annealed epsilon": "{model_with}epsilon=0.3,half_life_days=15,floor=0.02",
     "interleaved": "team-draft({model}; item-knn)",
     "bandit over models": "bandit({model}; item-knn; popularity)",
-    "calibrated, epsilon .05": "{model},calibrated=0.5,epsilon=0.05",
+    "calibrated, epsilon .05": "{model_with}calibrated=0.5,epsilon=0.05",
 }
 REFERENCE_CONTROLS = ("oracle", "organic")
 DIALS = {
-    "epsilon": ("{model},epsilon={setting}", (0.02, 0.05, 0.1, 0.2)),
+    "epsilon": ("{model_with}epsilon={setting}", (0.02, 0.05, 0.1, 0.2)),
     "random last slots": ("by-slot({model}; random at {slots})", (1, 2, 3, 4)),
     "another model's items": ("quota({rest} {model}; {setting} item-knn)", (1, 2, 4, 6)),
-    "calibrated": ("{model},calibrated={setting}", (0.2, 0.4, 0.6, 0.8)),
-    "MMR": ("{model},mmr={setting}", (0.1, 0.2, 0.4, 0.6)),
-    "Boltzmann": ("{model},boltzmann={setting}", (0.1, 0.2, 0.4, 0.8)),
+    "calibrated": ("{model_with}calibrated={setting}", (0.2, 0.4, 0.6, 0.8)),
+    "MMR": ("{model_with}mmr={setting}", (0.1, 0.2, 0.4, 0.6)),
+    "Boltzmann": ("{model_with}boltzmann={setting}", (0.1, 0.2, 0.4, 0.8)),
 }
 """What can be turned up, and the settings at which it is looked at."""
 NUM_SLOTS = 10
@@ -79,19 +79,19 @@ class Config:
     """Number of seeds in which controls run."""
     log_days: int = 45
     """Days of random slates before the loop."""
-    loop_days: int = 30
+    loop_days: int = 24
     """Days that each arm then serves and learns."""
     retrain_every: int = 1
     """Days from one retraining to the next."""
     window_days: int = 30
     """Newest days of the log that are learned from."""
-    measure_every: int = 5
+    measure_every: int = 4
     """Days from one measurement of the bubble to the next."""
-    recent_days: int = 10
+    recent_days: int = 8
     """Newest days that are measured."""
-    price_days: int = 10
+    price_days: int = 8
     """First days, whose loss is a remedy's cost, and last ones, whose difference is its gain."""
-    probe_share: float = 0.05
+    probe_share: float = 0.02
     """Share of the requests whose regret is looked at."""
     num_workers: int = min(os.cpu_count() or 1, 8)
     """Processes."""
@@ -104,14 +104,14 @@ class Config:
         if unknown := [name for name in self.dials if name not in DIALS]:
             raise ValueError(f"dials must be among {', '.join(DIALS)}, got {unknown[0]!r}")
         arms = [Arm("no remedy", self.model)]
-        arms += [Arm(name, known[name].format(model=self.model)) for name in self.remedies]
+        arms += [Arm(name, _spec(known[name], self.model)) for name in self.remedies]
         arms += [arm for name in self.dials for arm in _settings(name, self.model)]
         arms += [
             Arm("random", "random", role="control"),
             Arm("popularity", "popularity", role="control"),
             *(Arm(name, name, role="control") for name in REFERENCE_CONTROLS),
             Arm("frozen", self.model, learns=False, role="control"),
-            Arm("learns from random slots", f"{self.model}:data=random,epsilon=0.2", role="control"),
+            Arm("learns from random slots", _spec("{model_with}data=random,epsilon=0.2", self.model), role="control"),
             *(Arm(name, policy, role="control") for name, policy in CONTROLS.items()),
             Arm(NULL_TWIN, self.model, luck="null", role="control"),
         ]
@@ -121,6 +121,7 @@ class Config:
             arms=tuple(arms),
             control_seeds=self.control_seeds,
             model=self.model,
+            target=_spec("{model_with}epsilon=0.2", self.model),
             **{
                 name: getattr(self, name)
                 for name in (
@@ -131,13 +132,19 @@ class Config:
         )
 
 
+def _spec(template: str, model: str, **values: object) -> str:
+    """The spec with `{model}` in place, and `{model_with}` where further parameters of it follow."""
+    return template.format(model=model, model_with=model + ("," if ":" in model else ":"), **values)
+
+
 def _settings(dial: str, model: str) -> list[Arm]:
     spec, settings = DIALS[dial]
     return [
         Arm(
             f"{dial} {setting:g}",
-            spec.format(
-                model=model,
+            _spec(
+                spec,
+                model,
                 setting=f"{setting:g}",
                 rest=NUM_SLOTS - int(setting),
                 slots=" ".join(str(-place) for place in range(int(setting), 0, -1)),
@@ -154,6 +161,9 @@ PROFILES = {
     "demo": Config(),
     "standard": Config(
         name="standard",
+        measure_every=5,
+        recent_days=10,
+        price_days=10,
         world="everyday:num_users=1000,num_items=2000",
         remedies=tuple(REMEDIES),
         seeds=10,
@@ -162,6 +172,9 @@ PROFILES = {
     ),
     "full": Config(
         name="full",
+        measure_every=5,
+        recent_days=10,
+        price_days=10,
         world="everyday:num_users=1000,num_items=2000",
         remedies=tuple(REMEDIES | MORE_REMEDIES),
         dials=tuple(DIALS),
@@ -195,20 +208,19 @@ def main() -> None:
         "differences": differences_table(timeline, plan),
         "narrowing": narrowing_table(timeline, plan),
         "frontier": frontier_table(timeline, plan),
+        "examples": examples_table(outcomes, plan),
     }
     for name, table in tables.items():
         run.write_table(name, table)
     show_table(
-        f"Clicks per user against no remedy, {config.seeds} seeds",
-        ("arm", "cost a day", "95% interval", "gain a day", "95% interval", "break-even"),
+        f"Clicks per user and day against no remedy, {config.seeds} seeds",
+        ("arm", f"first {config.price_days} days", f"last {config.price_days} days", "pays from day"),
         [
             (
                 row["arm"],
-                f"{row['cost']:+.3f}",
-                interval_words(row["cost_low"], row["cost_high"], "+.3f"),
-                f"{row['gain']:+.3f}",
-                interval_words(row["gain_low"], row["gain_high"], "+.3f"),
-                str(row["break_even"]),
+                f"{-row['cost']:+.3f}\n{interval_words(-row['cost_high'], -row['cost_low'], '+.3f')}",
+                f"{row['gain']:+.3f}\n{interval_words(row['gain_low'], row['gain_high'], '+.3f')}",
+                row["break_even"],
             )
             for row in tables["remedies"].to_dict("records")
         ],

@@ -27,8 +27,8 @@ class Organic(Policy):
     """
 
     world: World
-    popularity: float = 1.0
-    own_topics: float = 1.0
+    popularity: float = 0.5
+    own_topics: float = 0.5
 
     @property
     def name(self) -> str:

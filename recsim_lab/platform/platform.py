@@ -165,11 +165,12 @@ class Platform:
         twin._settle_in(folder)
         return twin
 
-    def log(self) -> InteractionLog:
-        """All that happened so far, or the days in memory."""
+    def log(self, first_day: int = 0) -> InteractionLog:
+        """All that happened from a day on, as far as it is in memory."""
         sessions = self.service.sessions
+        days = [log for log in self.service.log if log.tick[0] >= first_day * TICKS_PER_DAY]
         nothing = empty_log(self.features, sessions.num_slots, sessions.history, sessions.shown_width)
-        return concatenate(self.service.log) if self.service.log else nothing
+        return concatenate(days) if days else nothing
 
     def daily(self) -> "pd.DataFrame":
         """One row a day: slates, visits, users who came, clicks per slate, days until the next visit, satisfaction,
@@ -192,13 +193,12 @@ class Platform:
         """
         if days < self.service.day:
             raise ValueError(f"days counts from day 0 and must be at least the {self.service.day} served, got {days}")
-        start = self.service.day * TICKS_PER_DAY
+        first_day = self.service.day
         while self.service.day < days:
             self._one_day()
             if progress is not None:
                 progress(self.service.day)
-        served = [log for log in self.service.log if log.tick[0] >= start]
-        return concatenate(served) if served else self.log().take(slice(0, 0))
+        return self.log(first_day)
 
     # ---- one day ---------------------------------------------------------------------------------------------
 
@@ -266,10 +266,10 @@ class Platform:
             return
         end = (service.day + 1) * TICKS_PER_DAY
         start = 0 if plan.window_days is None else end - plan.window_days * TICKS_PER_DAY
-        parts = [log for log in (*service.log, *today) if len(log) and log.tick[-1] >= start]
+        parts = [log for log in (*service.log, *today) if len(log) and log.tick[0] >= start]
         if not parts:
             return
-        service.learner.learn(concatenate(parts).between(start, end))
+        service.learner.learn(concatenate(parts))
         service.num_retrainings += 1
         service.pending.append((end + plan.delay_days * TICKS_PER_DAY, copy.deepcopy(service.learner)))
 

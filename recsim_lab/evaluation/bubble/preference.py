@@ -37,6 +37,32 @@ def cosine(a: Float[A, "rows dims"], b: Float[A, "rows dims"]) -> Float64[A, " r
     return np.where(known, (unit_vectors(a) * unit_vectors(b)).sum(axis=1), np.nan)
 
 
+def taste_shares(
+    preference: Float[A, "users dims"],
+    latent: Float[A, "items dims"],
+    topic: Int[A, " items"],
+    num_topics: int,
+    temperature: float = TEMPERATURE,
+) -> Float64[A, "users topics"]:
+    """How each taste spreads over topics: the softmax of its cosines with the topics' centroids, over a temperature.
+
+    A centroid is the mean latent vector of a topic's items; topics without items, or whose items cancel out, have no
+    share. Cosines, since the lengths of tastes differ between users and say how much items matter, not which. NaN where
+    a taste has no length or no topic counts.
+    """
+    if not temperature > 0:
+        raise ValueError(f"temperature must be above 0, got {temperature}")
+    sums = np.stack([np.bincount(topic, column, num_topics) for column in latent.T.astype(np.float64)], axis=1)
+    counts = np.any(sums != 0, axis=1)
+    shares = np.zeros((len(preference), num_topics))
+    if counts.any():
+        shares[:, counts] = special.softmax(
+            unit_vectors(preference) @ unit_vectors(sums[counts]).T / temperature, axis=1
+        )
+    shares[~np.any(preference != 0, axis=1) | ~counts.any()] = np.nan
+    return shares
+
+
 def taste_entropy(
     preference: Float[A, "users dims"],
     latent: Float[A, "items dims"],
@@ -44,20 +70,10 @@ def taste_entropy(
     num_topics: int,
     temperature: float = TEMPERATURE,
 ) -> Float64[A, " users"]:
-    """The entropy in nats of the softmax of the taste's cosines with the topics' centroids, divided by a temperature.
-
-    A centroid is the mean latent vector of a topic's items; topics without items, or whose items cancel out, do not
-    count. Cosines, since the lengths of tastes differ between users and say how much items matter, not which. NaN
-    where a taste has no length or no topic counts.
-    """
-    if not temperature > 0:
-        raise ValueError(f"temperature must be above 0, got {temperature}")
-    sums = np.stack([np.bincount(topic, column, num_topics) for column in latent.T.astype(np.float64)], axis=1)
-    centroid = unit_vectors(sums[np.any(sums != 0, axis=1)])
-    if not len(centroid):
-        return np.full(len(preference), np.nan)
-    shares = special.softmax(unit_vectors(preference) @ centroid.T / temperature, axis=1)
-    return np.where(np.any(preference != 0, axis=1), entropy(shares), np.nan)
+    """The entropy of `taste_shares` in nats; NaN where they are."""
+    shares = taste_shares(preference, latent, topic, num_topics, temperature)
+    known = ~np.isnan(shares).any(axis=1)
+    return np.where(known, entropy(np.where(known[:, None], shares, 0.0)), np.nan)
 
 
 def mean_cosine(preference: Float[A, "users dims"]) -> float:

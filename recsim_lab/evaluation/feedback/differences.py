@@ -21,7 +21,7 @@ def paired(
     """The values of two arms in the seeds that both have, from a table indexed by arm and seed."""
     if arm not in table.index.get_level_values("arm") or other not in table.index.get_level_values("arm"):
         return np.zeros(0), np.zeros(0)
-    a, b = table.loc[arm, column].align(table.loc[other, column], join="inner")  # type: ignore[call-overload]
+    a, b = table.loc[arm, column].align(table.loc[other, column], join="inner")
     return a.to_numpy(np.float64), b.to_numpy(np.float64)
 
 

@@ -18,7 +18,7 @@ from recsim_lab.evaluation.bubble.metrics import METRICS
 from recsim_lab.evaluation.dividend import dividend_rewards
 from recsim_lab.evaluation.feedback.moment import Start, model_nearest, natural_preferences, preferences_at
 from recsim_lab.evaluation.feedback.plan import NOBODY, START, Arm, FeedbackPlan, LoopUnit
-from recsim_lab.evaluation.feedback.worth import worth_of_log
+from recsim_lab.evaluation.feedback.worth import evaluability, worth_of_log
 from recsim_lab.evaluation.online import TruthProbe
 from recsim_lab.evaluation.oracle import make_reference
 from recsim_lab.evaluation.plan import Factories
@@ -46,7 +46,9 @@ def run_arm(unit: LoopUnit, plan: FeedbackPlan, factories: Factories, folder: Pa
         "num_retrainings": platform.service.num_retrainings,
         "bubble": loop.measured(),
         "rewards": _rewards(unit, arm, platform, plan, factories, folder),
-        "worth": worth_of_log(start.platform, platform.log(), unit.seed, plan, factories),
+        "worth": worth_of_log(
+            start.platform, platform.log(plan.end_day - plan.window_days), unit.seed, plan, factories
+        ),
     }
     loop.write_users(platform)
     RunFolder(place).write_text("result.json", json.dumps(result))
@@ -73,7 +75,7 @@ class _Loop:
     def take(self, platform: Platform) -> None:
         """The day that has just ended."""
         day = platform.service.day - 1
-        self._note(platform.log().between(day * TICKS_PER_DAY, (day + 1) * TICKS_PER_DAY), day)
+        self._note(platform.log(day), day)
         self._measure(platform)
 
     def _note(self, log: InteractionLog, day: int) -> None:
@@ -89,18 +91,19 @@ class _Loop:
         file = self.place / "bubble" / f"day={day}.json"
         if day - plan.log_days not in plan.measured_days or file.exists():
             return
-        first = max(day - plan.recent_days, plan.log_days) * TICKS_PER_DAY
-        log = platform.log().between(first, day * TICKS_PER_DAY)
+        first_day = max(day - plan.recent_days, plan.log_days)
+        log = platform.log(first_day)
         sessions, features = platform.service.sessions, platform.features
         nearest = model_nearest(start, sessions, platform.service.policy, day)
+        preference = preferences_at(sessions, day)
         rows = measure(
             Window(log.user, log.slate, log.clicks),
-            self._history(first),
-            preferences_at(sessions, day),
+            self._history(first_day),
+            preference,
             natural_preferences(start, self.arm.luck, day),
             start.ground,
             start.pairs | ({} if nearest is None else {"model_nearest": nearest}),
-            on_offer=(features.release < day * TICKS_PER_DAY) & (features.withdrawal > first),
+            on_offer=(features.release < day * TICKS_PER_DAY) & (features.withdrawal > first_day * TICKS_PER_DAY),
             new=features.release >= plan.log_days * TICKS_PER_DAY,
             likes=start.likes,
         )
@@ -108,7 +111,7 @@ class _Loop:
             "day": day - plan.log_days,
             "rows": [vars(row) for row in rows],
             "apart": self._apart(day),
-            "examples": self._examples(log),
+            "examples": self._examples(log, preference),
         }
         RunFolder(file.parent).write_text(file.name, json.dumps(content))
 
@@ -124,21 +127,23 @@ class _Loop:
             told[run] = [vars(Measured(m.level, m.direction, m.name, values[m.name])) for m in metrics]
         return told
 
-    def _history(self, end_tick: int) -> Interactions:
+    def _history(self, end_day: int) -> Interactions:
         """Clicks before the window: those of the log before the loop, and of the loop's days until then."""
         log = self.start.platform.log()
         row, slot = np.nonzero(log.clicks)
         parts = [clicks_of(log.user[row], log.slate[row, slot])]
-        until = end_tick // TICKS_PER_DAY - self.plan.log_days
-        parts += [clicks_of(user, item) for user, item, day in self.clicks if len(day) and day[0] <= until]
+        parts += [clicks_of(user, item) for user, item, _ in self.clicks[: end_day - self.plan.log_days]]
         return joined(*parts)
 
-    def _examples(self, log: InteractionLog) -> list[list[int]]:
-        """How often each topic was shown to each of the example users in the window."""
-        ground = self.start.ground
+    def _examples(self, log: InteractionLog, preference: A) -> dict[str, list[Any]]:
+        """How often each topic was shown to each of the example users in the window, and what they prefer now."""
         rows = np.isin(log.user, self.start.examples)
+        ground = self.start.ground
         shown = topic_counts(Interactions(log.user[rows], log.slate[rows]), ground.topic, *self.shown.shape)
-        return shown[self.start.examples].tolist()
+        return {
+            "shown": shown[self.start.examples].tolist(),
+            "taste": self.start.tastes(preference).tolist(),
+        }
 
     def measured(self) -> list[dict[str, Any]]:
         days = (self.place / "bubble" / f"day={self.plan.log_days + day}.json" for day in self.plan.measured_days)
@@ -156,6 +161,8 @@ class _Loop:
             "item": item,
             "day": when,
             "examples": self.start.examples,
+            "mainstream": self.start.ground.mainstream[self.start.examples],
+            "taste_at_start": self.start.tastes(self.start.ground.preference),
             **{name: np.array([row[name] for row in self.welfare]) for name in self.welfare[0]},
         }
         scratch = self.place / "users.partial.npz"
@@ -204,6 +211,17 @@ def _platform(
     oracle = factories.rules(make_reference("oracle", twin.world, twin.service.sessions))
     twin.probe = TruthProbe(twin.world, oracle, plan.probe_share)
     return twin
+
+
+def _worth(
+    seed: int, platform: Platform, start: Start, log: InteractionLog, plan: FeedbackPlan, factories: Factories
+) -> dict[str, float]:
+    """What the arm's log teaches, and what it tells of the `target` that has learned from the log before the loop."""
+    recent = platform.log(plan.end_day - plan.window_days)
+    target = factories.agent(plan.target, seed)
+    target.learn(log)
+    told = evaluability(platform, factories.rules(target), seed, factories.restrict)
+    return worth_of_log(start.platform, recent, seed, plan, factories) | told
 
 
 @lru_cache(maxsize=1)

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Float32, Float64, Int
 
 from recsim_lab.evaluation.bubble.ground import Ground, mainstream_users
 from recsim_lab.evaluation.bubble.interactions import Interactions
 from recsim_lab.evaluation.bubble.opportunity import top_likes
 from recsim_lab.evaluation.bubble.pairs import nearest_pairs, random_pairs
+from recsim_lab.evaluation.bubble.preference import taste_shares
 from recsim_lab.platform import Platform
 from recsim_lab.policy import TICKS_PER_DAY, Policy
 from recsim_lab.simulation.sessions import Sessions
@@ -60,6 +61,11 @@ class Start:
         most = [np.flatnonzero(group)[np.argsort(-clicks[group], kind="stable")] for group in (mainstream, ~mainstream)]
         examples = np.concatenate([users[: NUM_EXAMPLES // 2] for users in most])
         return Start(platform, ground, some, pairs, likes, examples)
+
+    def tastes(self, preference: Float32[A, "users dims"]) -> Float64[A, "examples topics"]:
+        """How the tastes of the example users spread over topics."""
+        ground = self.ground
+        return taste_shares(preference[self.examples], ground.latent, ground.topic, ground.num_topics)
 
 
 def preferences_at(sessions: Sessions, day: int) -> Float32[A, "users dims"]:

@@ -60,7 +60,8 @@ class FeedbackPlan:
     before. The first arm is the baseline, the loop without a remedy. Controls run in the first `control_seeds` seeds.
     Every `measure_every` days the bubble is measured over the last `recent_days`. Costs and gains are those of the
     first and the last `price_days`; the learning dividend is measured in `dividend_days` after the loop. `model` is
-    refitted on each arm's last `window_days`, which tells what its log is worth. Regret is known of a `probe_share` of
+    refitted on each arm's last `window_days`, which tells what its log is worth, as does how well a `target`, which has
+    learned from the log before, can be valued from it. Regret is known of a `probe_share` of
     the requests; at most `sample` users are compared in pairs.
     """
 
@@ -78,6 +79,7 @@ class FeedbackPlan:
     price_days: int = 10
     dividend_days: int = 4
     model: str = "mf"
+    target: str = "mf:epsilon=0.2"
     probe_share: float = 0.05
     sample: int = 1000
     history: int = 128

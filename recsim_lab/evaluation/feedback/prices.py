@@ -20,7 +20,7 @@ A = np.ndarray
 NONE_IN_HORIZON = "none in horizon"
 RANDOM = "random"
 """The control that the published dividend reads."""
-WORTH = ("refit_clicks", "refit_rank_agreement")
+WORTH = ("refit_clicks", "refit_rank_agreement", "value_error", "value_refused")
 
 
 def engagement(timeline: "pd.DataFrame") -> "pd.DataFrame":
@@ -35,7 +35,8 @@ def remedies_table(timeline: "pd.DataFrame", outcomes: list[Outcome], plan: Feed
     the last, `total` over all days. `break_even` is the first day on which the interval of what was earned more so far
     lies above zero. `dividend` is the learning dividend, in clicks per slate (see `evaluation.dividend`), `published`
     stands beside it for arms that explore evenly. `refit_` columns tell how much better a model learned from the
-    arm's log alone serves the users before the loop, or orders items for them.
+    arm's log alone serves the users before the loop, or orders items for them; `value_error` how much larger the
+    relative error is of what the log tells of another policy, `value_refused` how much oftener it can't tell at all.
     """
     import pandas as pd
 
@@ -62,7 +63,7 @@ def _row(
     cost = -more[:, first].mean(axis=1)
     row |= _told("cost", cost) | _told("cost_percent", 100 * cost / base[:, first].mean(axis=1))
     row |= _told("gain", more[:, last].mean(axis=1)) | _told("total", more.sum(axis=1))
-    row["break_even"] = break_even(more)
+    row["break_even"] = str(break_even(more))
     rewards = [outcome.result["rewards"] for outcome in outcomes if outcome.unit.arm == arm.name]
     row |= _told("dividend", np.array([crossed_dividend(told) for told in rewards]))
     row |= _told("published", _published(arm, outcomes, plan))
@@ -105,8 +106,14 @@ def _published(arm: Arm, outcomes: list[Outcome], plan: FeedbackPlan) -> Float64
         for outcome in outcomes
     }
     seeds = [seed for name, seed in earned if name == RANDOM]
-    values = [[earned[name, seed] for name in (arm.name, plan.baseline.name, RANDOM)] for seed in seeds]
-    return np.array([published_dividend(*three, arm.setting) for three in values])
+    return np.array(
+        [
+            published_dividend(
+                earned[arm.name, seed], earned[plan.baseline.name, seed], earned[RANDOM, seed], arm.setting
+            )
+            for seed in seeds
+        ]
+    )
 
 
 def _clicks_per_slate(days: list[dict[str, Any]]) -> float:

@@ -1,7 +1,7 @@
 """All arms of a feedback loop over seeds, and the tables of what came out."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recsim_lab.evaluation.bubble.concentration import stability
 from recsim_lab.evaluation.feedback.loop import run_arm
-from recsim_lab.evaluation.feedback.plan import FeedbackPlan, LoopUnit
+from recsim_lab.evaluation.feedback.plan import NULL_TWIN, FeedbackPlan, LoopUnit
 from recsim_lab.evaluation.plan import Factories
-from recsim_lab.evaluation.study import Progress
 from recsim_lab.evaluation.units import claim, finished
 
 if TYPE_CHECKING:
@@ -26,6 +26,12 @@ FIGURES = ("clicks_per_slate", "satisfaction", "num_users", "num_churned", "retu
 """What else is told of a day, as in `Platform.daily`; `num_users` and `num_churned` as shares of the population."""
 
 
+STABILITY = "stability"
+"""Spearman's correlation of items' clicks under the baseline and under its null twin: told of the baseline."""
+Progress = Callable[[LoopUnit, int, int], None]
+"""Called with the last unit, the number of units done and of all, after each."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What is known of one arm in one seed."""
@@ -37,7 +43,7 @@ class Outcome:
 
 def check_feedback(plan: FeedbackPlan, factories: Factories) -> None:
     """Raise the ValueError of the first agent or world that can't be made, before anything is run or written."""
-    for spec in (plan.logging, plan.model, *(arm.policy for arm in plan.arms if not arm.is_reference)):
+    for spec in (plan.logging, plan.model, plan.target, *(arm.policy for arm in plan.arms if not arm.is_reference)):
         factories.agent(spec, plan.seeds[0])
     factories.world(plan.world, plan.seeds[0])
 
@@ -90,7 +96,7 @@ def timeline_table(outcomes: list[Outcome], plan: FeedbackPlan) -> "pd.DataFrame
 
     columns = ["arm", "seed", "day", "level", "direction", "metric", "value"]
     rows = [row for outcome in outcomes for row in _rows(outcome, plan)]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame([*rows, *_stability(outcomes, plan)], columns=columns)
 
 
 def _rows(outcome: Outcome, plan: FeedbackPlan) -> Iterator[tuple[Any, ...]]:
@@ -110,7 +116,56 @@ def _rows(outcome: Outcome, plan: FeedbackPlan) -> Iterator[tuple[Any, ...]]:
             yield arm, seed, place + 1, "welfare", "platform", metric, value
 
 
+def _stability(outcomes: list[Outcome], plan: FeedbackPlan) -> Iterator[tuple[Any, ...]]:
+    """How alike items' shares of clicks are under the baseline and under its null twin, which differ in luck alone."""
+    users = {(outcome.unit.arm, outcome.unit.seed): outcome.users for outcome in outcomes}
+    for seed in plan.seeds:
+        if (NULL_TWIN, seed) not in users:
+            continue
+        pair = [users[arm, seed] for arm in (plan.baseline.name, NULL_TWIN)]
+        num_items = 1 + max(int(run["item"].max(initial=-1)) for run in pair)
+        for day in plan.measured_days:
+            recent = [(run["day"] > day - plan.recent_days) & (run["day"] <= day) for run in pair]
+            counts = [
+                np.bincount(run["item"][rows], minlength=num_items) for run, rows in zip(pair, recent, strict=True)
+            ]
+            yield plan.baseline.name, seed, day, "consumption", "between", STABILITY, stability(*counts)
+
+
 def at_end(timeline: "pd.DataFrame", plan: FeedbackPlan) -> "pd.DataFrame":
     """The metrics of the bubble on the last day: one row for each arm and seed, a column for each metric."""
     last = timeline[(timeline["level"] != "welfare") & (timeline["day"] == plan.loop_days)]
     return last.pivot(index=["arm", "seed"], columns=["level", "direction", "metric"], values="value")
+
+
+def examples_table(outcomes: list[Outcome], plan: FeedbackPlan) -> "pd.DataFrame":
+    """`arm, seed, user, group, day, topic, shown, taste` of a few users: the shares of topics among what they were
+    shown in the last days (NaN when they did not come), and in their taste; on day 0 their taste alone."""
+    import pandas as pd
+
+    parts = []
+    for outcome in outcomes:
+        users = outcome.users
+        moments = [(0, np.full(users["taste_at_start"].shape, np.nan), users["taste_at_start"])]
+        for moment in outcome.result["bubble"]:
+            told = {name: np.array(values, np.float64) for name, values in moment["examples"].items()}
+            total = told["shown"].sum(axis=1, keepdims=True)
+            shown = np.divide(told["shown"], total, out=np.full(told["shown"].shape, np.nan), where=total > 0)
+            moments.append((moment["day"], shown, told["taste"]))
+        for day, shown, taste in moments:
+            user, topic = np.indices(taste.shape)
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "arm": outcome.unit.arm,
+                        "seed": outcome.unit.seed,
+                        "user": users["examples"][user.ravel()],
+                        "group": np.where(users["mainstream"], "mainstream", "niche")[user.ravel()],
+                        "day": day,
+                        "topic": topic.ravel(),
+                        "shown": shown.ravel(),
+                        "taste": taste.ravel(),
+                    }
+                )
+            )
+    return pd.concat(parts, ignore_index=True)

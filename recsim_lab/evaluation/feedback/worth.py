@@ -1,20 +1,27 @@
 """What a log is worth as data: how good a model it teaches, and how well another policy can be valued from it."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from recsim_lab.evaluation.feedback.plan import FeedbackPlan
+from recsim_lab.evaluation.off_policy import Question, SelfNormalised, assess, logged_slates
 from recsim_lab.evaluation.online import expected_clicks
 from recsim_lab.evaluation.plan import Factories
 from recsim_lab.evaluation.statistics import spearman
+from recsim_lab.evaluation.truth import Recorder
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.platform import Platform
-from recsim_lab.policy import TICKS_PER_DAY, Scorer
+from recsim_lab.policy import TICKS_PER_DAY, Observation, Policy, Scorer
+from recsim_lab.probabilities import redraw
 from recsim_lab.simulation.sessions import Sessions
 
 A = np.ndarray
 
 NUM_RANKED, NUM_JUDGES = 200, 300
 """Items that are ranked for each user, and users for whom that is done."""
+VALUED_DAYS, NUM_VALUED = 2, 1000
+"""Days after the loop whose log tells of another policy, and most of its slates that are read."""
 
 
 def worth_of_log(
@@ -34,6 +41,32 @@ def worth_of_log(
         "refit_clicks": expected_clicks(platform, policy),
         "refit_rank_agreement": float("nan") if ranker is None else rank_agreement(platform, ranker, seed),
     }
+
+
+def evaluability(
+    platform: Platform, target: Policy, seed: int, restrict: Callable[[Observation, int], Observation]
+) -> dict[str, float]:
+    """How well the next days of a platform tell what another policy would earn at the same requests.
+
+    `value_error` is the relative error of the self-normalised estimate, position by position, against the expected
+    clicks of the target's own slates; NaN where the estimator refuses, and then `value_refused` is 1.
+    """
+    recorder = Recorder()
+    twin, first_day = platform.fork(platform.service.policy, probe=recorder), platform.service.day
+    past = len(twin.log())
+    twin.run(first_day + VALUED_DAYS)
+    log, moments = twin.log(), recorder.moments(twin.world)
+    ahead = np.arange(len(log) - past)
+    some = np.sort(np.random.default_rng(seed).permutation(ahead)[:NUM_VALUED])
+    if not len(some):
+        return {"value_error": float("nan"), "value_refused": float("nan")}
+    rows = past + some
+    question = Question(model=None, cascade=False, additive=False, restrict=restrict, own_slates=10, seed=seed)
+    (told,) = assess(logged_slates(log, target, platform.service.policy, question, rows), (SelfNormalised(),))
+    observation = log.observations(rows)
+    slates = target.recommend(observation, log.num_slots, redraw(observation, 0)).items
+    truth = float(moments.expected_clicks(some, slates).mean())
+    return {"value_error": abs(told.value / truth - 1), "value_refused": float(bool(told.reason))}
 
 
 def rank_agreement(platform: Platform, scorer: Scorer, seed: int) -> float:

@@ -1,5 +1,6 @@
 """Arms meet the same users; what is told of them is what their logs say; a run that stops anywhere goes on."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import spearmanr
 
 from agents.business_rules import RepeatRules
 from agents.registry import family_of, make_agent, target_of
@@ -16,7 +18,7 @@ from recsim_lab.evaluation.bubble.diversity import entropy
 from recsim_lab.evaluation.bubble.interactions import Interactions, topic_counts
 from recsim_lab.evaluation.feedback.moment import Start, model_nearest, natural_preferences, preferences_at
 from recsim_lab.evaluation.feedback.plan import NOBODY, NULL_TWIN, START, Arm, FeedbackPlan, LoopUnit
-from recsim_lab.evaluation.feedback.study import Outcome, run_feedback, timeline_table
+from recsim_lab.evaluation.feedback.study import STABILITY, Outcome, examples_table, run_feedback, timeline_table
 from recsim_lab.evaluation.plan import Factories
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.platform import Platform, Retraining
@@ -63,6 +65,7 @@ PLAN = FeedbackPlan(
     price_days=2,
     dividend_days=1,
     model=EASE,
+    target=f"{EASE},epsilon=0.5",
     probe_share=0.5,
     sample=10,
 )
@@ -177,6 +180,43 @@ def test_only_agents_that_learn_are_taught(outcomes: list[Outcome]) -> None:
     assert taught == {arm.name: 4 * (arm.name in learn) for arm in PLAN.arms}
 
 
+def test_what_a_log_is_worth(outcomes: list[Outcome]) -> None:
+    worth = {o.unit.arm: o.result["worth"] for o in outcomes if o.unit.seed == 0}
+    # A deterministic policy's log can't tell of one that shows other items, a random one's can.
+    assert worth["no remedy"]["value_refused"] == 1 and np.isnan(worth["no remedy"]["value_error"])
+    assert worth["random"]["value_refused"] == 0 and worth["random"]["value_error"] > 0
+    assert all(0 < told["refit_clicks"] < 1 and -1 < told["refit_rank_agreement"] < 1 for told in worth.values())
+
+
+def test_stability_is_told_of_the_baseline_and_its_null_twin(timeline: pd.DataFrame, outcomes: list[Outcome]) -> None:
+    told = timeline[timeline["metric"] == STABILITY]
+    assert set(told["arm"]) == {"no remedy"} and list(told["seed"]) == [0, 0] and list(told["day"]) == [2, 4]
+    counts = []
+    for name in ("no remedy", NULL_TWIN):
+        (users,) = (o.users for o in outcomes if o.unit == LoopUnit(0, name))
+        counts.append(np.bincount(users["item"][users["day"] > 2], minlength=70))
+    # Items that nobody clicked in either run, at the end of the list, are not there to be compared.
+    last = np.flatnonzero(counts[0] + counts[1]).max() + 1
+    every = [
+        np.bincount(o.users["item"]) for o in outcomes if o.unit in (LoopUnit(0, "no remedy"), LoopUnit(0, NULL_TWIN))
+    ]
+    num_items = max(map(len, every))
+    assert last <= num_items
+    expected = spearmanr(counts[0][:num_items], counts[1][:num_items]).statistic
+    assert told["value"].iloc[1] == pytest.approx(expected)
+
+
+def test_examples_are_told_by_their_topics(outcomes: list[Outcome]) -> None:
+    table = examples_table(outcomes, PLAN)
+    assert set(table["day"]) == {0, 2, 4} and set(table["group"]) == {"mainstream", "niche"}
+    sums = table.groupby(["arm", "seed", "user", "day"])[["shown", "taste"]].sum(min_count=4)
+    assert np.allclose(sums["taste"], 1)
+    assert sums["shown"].dropna().between(1 - 1e-9, 1 + 1e-9).all() and sums.loc[:, "shown"].notna().any()
+    start = table[table["day"] == 0].pivot(index=["seed", "user", "topic"], columns="arm", values="taste")
+    first = start.loc[0]
+    assert (first.sub(first["no remedy"], axis=0).abs().drop(columns=NULL_TWIN) < 1e-12).all(axis=None)
+
+
 def test_positive_controls_do_what_they_are_for(timeline: pd.DataFrame) -> None:
     def at(arm: str, metric: str, direction: str) -> float:
         return float(_of(timeline, arm)[4, "exposure", direction, metric])
@@ -238,7 +278,7 @@ def test_a_run_that_stops_anywhere_ends_the_same(
     again = run_feedback(plan, FACTORIES, tmp_path)
     whole = {o.unit: o for o in outcomes}
     for outcome in again:
-        assert outcome.result == whole[outcome.unit].result
+        assert json.dumps(outcome.result) == json.dumps(whole[outcome.unit].result)
         for name, values in whole[outcome.unit].users.items():
             np.testing.assert_array_equal(outcome.users[name], values)
 

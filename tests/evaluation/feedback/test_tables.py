@@ -10,7 +10,7 @@ from recsim_lab.evaluation.feedback.differences import differences_table
 from recsim_lab.evaluation.feedback.frontier import NOT_REACHABLE, frontier_table, interpolation
 from recsim_lab.evaluation.feedback.narrowing import PARTS, narrowing_table
 from recsim_lab.evaluation.feedback.plan import NOBODY, NULL_TWIN, START, Arm, FeedbackPlan, LoopUnit
-from recsim_lab.evaluation.feedback.prices import NONE_IN_HORIZON, break_even, crossed_dividend, remedies_table
+from recsim_lab.evaluation.feedback.prices import NONE_IN_HORIZON, WORTH, break_even, crossed_dividend, remedies_table
 from recsim_lab.evaluation.feedback.study import Outcome
 from recsim_lab.evaluation.statistics import mean_interval
 
@@ -75,7 +75,7 @@ def _outcomes(clicks_per_slate: dict[str, float], rewards: dict[str, dict[str, f
             {
                 "daily": [{"num_slates": 10, "clicks_per_slate": clicks_per_slate.get(arm.name, 0.3)}] * 4,
                 "rewards": rewards.get(arm.name, {}),
-                "worth": {"refit_clicks": 0.3 + 0.1 * (arm.name == "half"), "refit_rank_agreement": 0.2},
+                "worth": dict.fromkeys(WORTH, 0.2) | {"refit_clicks": 0.3 + 0.1 * (arm.name == "half")},
             },
             {},
         )
@@ -108,7 +108,7 @@ def test_remedies_cost_gain_and_break_even() -> None:
     assert half["total"] == pytest.approx(0.4)
     assert half["cost_percent"] == pytest.approx(np.mean(10 / (1 + NOISE)))
     # -.1, -.2, 0, .4: the sum lies above zero, and all its interval, on the fourth day.
-    assert half["break_even"] == 4 and table.loc["tenth", "break_even"] == NONE_IN_HORIZON
+    assert half["break_even"] == "4" and table.loc["tenth", "break_even"] == NONE_IN_HORIZON
     assert half["dividend"] == pytest.approx((0.1 + 0.02) / 2) and np.isnan(table.loc["tenth", "dividend"])
     assert half["published"] == pytest.approx(0.25 - (0.5 * 0.3 + 0.5 * 0.1))
     assert np.isnan(table.loc["free", "published"])
