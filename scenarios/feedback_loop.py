@@ -16,6 +16,7 @@ Results lie in `runs/feedback_loop/<name>/`: `timeline.csv`, `remedies.csv`, `co
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from recsim_lab.evaluation.feedback.controls import controls_table
 from recsim_lab.evaluation.feedback.differences import differences_table
@@ -104,7 +105,7 @@ class Config:
         if unknown := [name for name in self.dials if name not in DIALS]:
             raise ValueError(f"dials must be among {', '.join(DIALS)}, got {unknown[0]!r}")
         arms = [Arm("no remedy", self.model)]
-        arms += [Arm(name, _spec(known[name], self.model)) for name in self.remedies]
+        arms += [Arm(name, _spec(known[name], self.model), **_dial(name)) for name in self.remedies]
         arms += [arm for name in self.dials for arm in _settings(name, self.model)]
         arms += [
             Arm("random", "random", role="control"),
@@ -132,6 +133,12 @@ class Config:
         )
 
 
+def _dial(remedy: str) -> dict[str, Any]:
+    """The dial of a named remedy that is a setting of one: `epsilon .2` is epsilon at .2."""
+    name, _, setting = remedy.rpartition(" ")
+    return {"dial": name, "setting": float(setting)} if name == "epsilon" else {}
+
+
 def _spec(template: str, model: str, **values: object) -> str:
     """The spec with `{model}` in place, and `{model_with}` where further parameters of it follow."""
     return template.format(model=model, model_with=model + ("," if ":" in model else ":"), **values)
@@ -149,7 +156,6 @@ def _settings(dial: str, model: str) -> list[Arm]:
                 rest=NUM_SLOTS - int(setting),
                 slots=" ".join(str(-place) for place in range(int(setting), 0, -1)),
             ),
-            role="dial",
             dial=dial,
             setting=float(setting),
         )

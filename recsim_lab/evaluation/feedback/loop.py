@@ -46,9 +46,7 @@ def run_arm(unit: LoopUnit, plan: FeedbackPlan, factories: Factories, folder: Pa
         "num_retrainings": platform.service.num_retrainings,
         "bubble": loop.measured(),
         "rewards": _rewards(unit, arm, platform, plan, factories, folder),
-        "worth": worth_of_log(
-            start.platform, platform.log(plan.end_day - plan.window_days), unit.seed, plan, factories
-        ),
+        "worth": _worth(unit.seed, platform, start, log, plan, factories),
     }
     loop.write_users(platform)
     RunFolder(place).write_text("result.json", json.dumps(result))

@@ -7,7 +7,7 @@ from typing import Literal
 from recsim_lab.evaluation.oracle import REFERENCES
 from recsim_lab.evaluation.units import safe_name
 
-Role = Literal["remedy", "control", "dial"]
+Role = Literal["remedy", "control"]
 
 NULL_TWIN = "null twin"
 """The arm that is the first one again, under other luck: no metric may tell the two apart."""
@@ -40,11 +40,8 @@ class Arm:
     def __post_init__(self) -> None:
         if not self.name:
             raise ValueError("name must not be empty")
-        if bool(self.dial) != (self.role == "dial") or (self.role == "dial") != (self.setting == self.setting):
-            raise ValueError(
-                f"dial and setting must go with role='dial', got {self.role!r} with dial {self.dial!r} and "
-                f"setting {self.setting}"
-            )
+        if bool(self.dial) != (self.setting == self.setting):
+            raise ValueError(f"dial must go with a setting, got dial {self.dial!r} with setting {self.setting}")
 
     @property
     def is_reference(self) -> bool:

@@ -23,9 +23,9 @@ PLAN = FeedbackPlan(
     seeds=SEEDS,
     arms=(
         Arm("no remedy", "mf"),
-        Arm("half", "mf:epsilon=0.5", role="dial", dial="epsilon", setting=0.5),
-        Arm("tenth", "mf:epsilon=0.1", role="dial", dial="epsilon", setting=0.1),
-        Arm("free", "mf:mmr=0.1", role="dial", dial="mmr", setting=0.1),
+        Arm("half", "mf:epsilon=0.5", dial="epsilon", setting=0.5),
+        Arm("tenth", "mf:epsilon=0.1", dial="epsilon", setting=0.1),
+        Arm("free", "mf:mmr=0.1", dial="mmr", setting=0.1),
         *(Arm(name, name, role="control") for name in ("random", "organic", "top-topic")),
         Arm("homogeniser", "oracle-appeal", role="control"),
         Arm("frozen", "mf", learns=False, role="control"),
@@ -113,7 +113,7 @@ def test_remedies_cost_gain_and_break_even() -> None:
     assert half["published"] == pytest.approx(0.25 - (0.5 * 0.3 + 0.5 * 0.1))
     assert np.isnan(table.loc["free", "published"])
     assert half["refit_clicks"] == pytest.approx(0.1) and table.loc["tenth", "refit_clicks"] == pytest.approx(0)
-    assert half["num_seeds"] == 3 and half["role"] == "dial"
+    assert half["num_seeds"] == 3 and half["role"] == "remedy"
 
 
 def test_break_even_asks_for_the_whole_interval() -> None:
