@@ -6,7 +6,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from importlib.resources import files
@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from recsim_lab.reporting.blocks import Block, Figure, KeyNumbers, Section, Table
-from recsim_lab.reporting.palette import css_variables
+from recsim_lab.reporting.blocks import Block, Details, Figure, Key, KeyNumbers, Section, Table
+from recsim_lab.reporting.palette import MUTED, css_variables
 from recsim_lab.reporting.svg import SVG_NAMESPACE, with_id_prefix
 
 PACKAGES = (
@@ -122,7 +122,7 @@ def write_report(
     html = environment.get_template("report.html.jinja").render(
         title=title,
         lead=lead,
-        sections=[(section, _with_unique_ids(section, place)) for place, section in enumerate(sections, 1)],
+        sections=[(section, _with_unique_ids(section.blocks, f"s{place}")) for place, section in enumerate(sections, 1)],
         provenance=provenance,
         light=css_variables(dark=False),
         dark=css_variables(dark=True),
@@ -133,13 +133,18 @@ def write_report(
 
 
 def write_figure(path: str | os.PathLike[str], figure: Figure) -> None:
-    """Write a figure as an SVG file of its own, panels one under another; it follows light and dark as well."""
+    """Write a figure as an SVG file of its own, which follows light and dark as well: its legend, then panels one under
+    another, small ones three in a row."""
     panels = [ElementTree.fromstring(with_id_prefix(svg, f"p{place}-")) for place, svg in enumerate(figure.panels, 1)]
     sizes = [[float(number) for number in panel.attrib["viewBox"].split()[2:]] for panel in panels]
-    width, height = max(size[0] for size in sizes), sum(size[1] for size in sizes)
+    in_a_row = min(3, len(panels)) if figure.small else 1
+    panel_width = max(size[0] for size in sizes)
+    rows = [range(first, min(first + in_a_row, len(panels))) for first in range(0, len(panels), in_a_row)]
+    heights = [max(sizes[place][1] for place in row) for row in rows]
+    width, top = in_a_row * panel_width, _LEGEND_ROW * len(figure.legend)
     root = ElementTree.Element(
         f"{{{SVG_NAMESPACE}}}svg",
-        {"viewBox": f"0 0 {width:g} {height:g}", "role": "img", "font-family": "system-ui, sans-serif"},
+        {"viewBox": f"0 0 {width:g} {top + sum(heights):g}", "role": "img", "font-family": "system-ui, sans-serif"},
     )
     ElementTree.SubElement(root, f"{{{SVG_NAMESPACE}}}title").text = figure.alt
     style = ElementTree.SubElement(root, f"{{{SVG_NAMESPACE}}}style")
@@ -147,33 +152,60 @@ def write_figure(path: str | os.PathLike[str], figure: Figure) -> None:
         f":root {{ {css_variables(dark=False)} color: var(--ink); background: var(--paper); }} "
         f"@media (prefers-color-scheme: dark) {{ :root {{ {css_variables(dark=True)} }} }}"
     )
-    top = 0.0
-    for panel, (panel_width, panel_height) in zip(panels, sizes, strict=True):
-        del panel.attrib["style"]
-        panel.attrib |= {"y": f"{top:g}", "width": f"{panel_width:g}", "height": f"{panel_height:g}"}
-        root.append(panel)
-        top += panel_height
+    for place, key in enumerate(figure.legend):
+        root.extend(_key(key, _LEGEND_ROW * (place + 0.5)))
+    for row, height in zip(rows, heights, strict=True):
+        for column, place in enumerate(row):
+            panel, (own_width, own_height) = panels[place], sizes[place]
+            del panel.attrib["style"]
+            panel.attrib |= {"y": f"{top:g}", "width": f"{own_width:g}", "height": f"{own_height:g}"}
+            if column:
+                panel.attrib["x"] = f"{column * panel_width:g}"
+            root.append(panel)
+        top += height
     _write_whole(Path(path), ElementTree.tostring(root, encoding="unicode") + "\n")
 
 
-_BLOCK_KINDS: dict[str, type] = {"figure": Figure, "table": Table, "key_numbers": KeyNumbers}
+_LEGEND_ROW = 14.0
+
+
+def _key(key: Key, y: float) -> list[ElementTree.Element]:
+    """An entry of a legend at this height: its line and its name."""
+    ends = {"x1": "4", "x2": "28", "y1": f"{y:g}", "y2": f"{y:g}", "stroke-width": f"{key.width:g}"}
+    line = ElementTree.Element(f"{{{SVG_NAMESPACE}}}line", ends | {"style": f"stroke: {key.colour.css}"})
+    if key.dashes:
+        line.set("stroke-dasharray", " ".join(f"{dash:g}" for dash in key.dashes))
+    place = {"x": "34", "y": f"{y + 3:g}", "font-size": "9"}
+    text = ElementTree.Element(f"{{{SVG_NAMESPACE}}}text", place | {"style": f"fill: {MUTED.css}"})
+    text.text = key.name
+    return [line, text]
+
+
+_BLOCK_KINDS: dict[str, type] = {
+    "figure": Figure,
+    "table": Table,
+    "key_numbers": KeyNumbers,
+    "details": Details,
+}
 
 
 def _is_block_of_kind(kind: str) -> Callable[[object], bool]:
     return lambda block: isinstance(block, _BLOCK_KINDS[kind])
 
 
-def _with_unique_ids(section: Section, place: int) -> list[Block]:
-    """The section's blocks, their figures' ids made unlike those of every other figure on the page."""
-    blocks: list[Block] = []
-    for number, block in enumerate(section.blocks, 1):
+def _with_unique_ids(blocks: Sequence[Block], place: str) -> list[Block]:
+    """The blocks, their figures' ids made unlike those of every other figure on the page."""
+    unique: list[Block] = []
+    for number, block in enumerate(blocks, 1):
         if isinstance(block, Figure):
             panels = tuple(
-                with_id_prefix(svg, f"s{place}b{number}p{panel}-") for panel, svg in enumerate(block.panels, 1)
+                with_id_prefix(svg, f"{place}b{number}p{panel}-") for panel, svg in enumerate(block.panels, 1)
             )
-            block = Figure(panels, block.caption, block.alt)
-        blocks.append(block)
-    return blocks
+            block = replace(block, panels=panels)
+        elif isinstance(block, Details):
+            block = replace(block, blocks=tuple(_with_unique_ids(block.blocks, f"{place}b{number}")))
+        unique.append(block)
+    return unique
 
 
 def _paragraphs(text: str) -> list[list[tuple[Literal["text", "code"], str]]]:

@@ -31,12 +31,13 @@ def engagement(timeline: "pd.DataFrame") -> "pd.DataFrame":
 def remedies_table(timeline: "pd.DataFrame", outcomes: list[Outcome], plan: FeedbackPlan) -> "pd.DataFrame":
     """One row for each arm but the baseline, with paired intervals over seeds.
 
-    In clicks per user: `cost` a day in the first `price_days` (in % of the baseline, `cost_percent`), `gain` a day in
-    the last, `total` over all days. `break_even` is the first day on which the interval of what was earned more so far
-    lies above zero. `dividend` is the learning dividend, in clicks per slate (see `evaluation.dividend`), `published`
-    stands beside it for arms that explore evenly. `refit_` columns tell how much better a model learned from the
-    arm's log alone serves the users before the loop, or orders items for them; `value_error` how much larger the
-    relative error is of what the log tells of another policy, `value_refused` how much oftener it can't tell at all.
+    In clicks per user: `cost` a day in the first `price_days`, `gain` a day in the last, `total` over all days, and each
+    in % of the baseline (`..._percent`). `break_even` is the first day on which the interval of what was earned more so
+    far lies above zero. `dividend` is the learning dividend, in clicks per slate (see `evaluation.dividend`),
+    `published` stands beside it for arms that explore evenly. `refit_` columns tell how much better a model learned
+    from the arm's log alone serves the users before the loop, or orders items for them; `value_error` how much larger
+    the relative error is of what the log tells of another policy, `value_refused` how much oftener it can't tell at
+    all.
     """
     import pandas as pd
 
@@ -62,7 +63,9 @@ def _row(
     }
     cost = -more[:, first].mean(axis=1)
     row |= _told("cost", cost) | _told("cost_percent", 100 * cost / base[:, first].mean(axis=1))
-    row |= _told("gain", more[:, last].mean(axis=1)) | _told("total", more.sum(axis=1))
+    row |= _told("gain", more[:, last].mean(axis=1))
+    row |= _told("gain_percent", 100 * more[:, last].mean(axis=1) / base[:, last].mean(axis=1))
+    row |= _told("total", more.sum(axis=1)) | _told("total_percent", 100 * more.sum(axis=1) / base.sum(axis=1))
     row["break_even"] = str(break_even(more))
     rewards = [outcome.result["rewards"] for outcome in outcomes if outcome.unit.arm == arm.name]
     row |= _told("dividend", np.array([crossed_dividend(told) for told in rewards]))

@@ -1,0 +1,83 @@
+"""Every metric of every arm on each of its days, and welfare in sum: means over seeds, and what sets them apart."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float64
+from scipy import stats
+
+from recsim_lab.evaluation.feedback.plan import FeedbackPlan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+A = np.ndarray
+
+EARNED = "clicks_so_far"
+"""Clicks per user since the loop began: that of which a remedy's difference crosses zero when it has paid for itself."""
+WHOLE_LOOP, LAST_DAYS = "whole loop", "last days"
+KEYS = ("level", "direction", "metric")
+
+
+def days_table(timeline: "pd.DataFrame", plan: FeedbackPlan) -> "pd.DataFrame":
+    """`arm, level, direction, metric, day`, and of that day the columns of `_told`; `EARNED` is added to welfare.
+
+    `arm` may be one of the runs that are told beside the arms, as in the timeline.
+    """
+    import pandas as pd
+
+    clicks = timeline[timeline["metric"] == "clicks_per_user"].sort_values("day", kind="stable")
+    so_far = clicks.groupby(["arm", "seed"])["value"].cumsum()
+    return _told(pd.concat([timeline, clicks.assign(metric=EARNED, value=so_far)]), [*KEYS, "day"], plan)
+
+
+def welfare_table(timeline: "pd.DataFrame", plan: FeedbackPlan) -> "pd.DataFrame":
+    """`arm, level, direction, metric, days`, and the columns of `_told` of the mean over those days: the whole loop or
+    its last `price_days`. Days of which a metric is not known are left out of its mean."""
+    import pandas as pd
+
+    welfare = timeline[timeline["level"] == "welfare"]
+    spans = {WHOLE_LOOP: welfare, LAST_DAYS: welfare[welfare["day"] > plan.loop_days - plan.price_days]}
+    means = [
+        span.groupby(["arm", "seed", *KEYS], sort=False)["value"].mean().reset_index().assign(days=days)
+        for days, span in spans.items()
+    ]
+    return _told(pd.concat(means), [*KEYS, "days"], plan)
+
+
+def _told(values: "pd.DataFrame", keys: list[str], plan: FeedbackPlan) -> "pd.DataFrame":
+    """`mean, low, high` over an arm's seeds; `baseline`, the mean of the loop without a remedy in the same seeds, and
+    the paired `difference` from it with `difference_low, difference_high`; `num_seeds`.
+
+    Intervals are Student's at 95%, each of one value by itself; a value that is missing in a seed is missing in all.
+    """
+    import pandas as pd
+
+    wide = values.pivot(index=["arm", *keys], columns="seed", values="value")
+    seeds = values.groupby("arm")["seed"].unique()
+    base = wide.loc[plan.baseline.name]
+    parts = []
+    for arm in dict.fromkeys(values["arm"]):
+        mine = wide.loc[arm][sorted(seeds[arm])]
+        own = mine.to_numpy(np.float64)
+        other = base.reindex(mine.index)[mine.columns].to_numpy(np.float64)
+        told = dict(zip(("mean", "low", "high"), _intervals(own), strict=True))
+        told |= {"baseline": other.mean(axis=1)}
+        told |= dict(
+            zip(("difference", "difference_low", "difference_high"), _intervals(own - other), strict=True)
+        )
+        part = pd.DataFrame(told, index=mine.index).reset_index().assign(num_seeds=own.shape[1])
+        parts.append(part.assign(arm=arm))
+    table = pd.concat(parts, ignore_index=True)
+    return table[["arm", *(name for name in table.columns if name != "arm")]]
+
+
+def _intervals(
+    values: Float64[A, "rows seeds"],
+) -> tuple[Float64[A, " rows"], Float64[A, " rows"], Float64[A, " rows"]]:
+    """`statistics.mean_interval` of each row: estimates, lower and upper ends."""
+    mean, num_seeds = values.mean(axis=1), values.shape[1]
+    if num_seeds < 2:
+        return mean, np.full(len(mean), np.nan), np.full(len(mean), np.nan)
+    margin = stats.t.ppf(0.975, num_seeds - 1) * values.std(axis=1, ddof=1) / np.sqrt(num_seeds)
+    return mean, mean - margin, mean + margin
