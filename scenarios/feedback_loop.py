@@ -10,8 +10,9 @@ what users have come to prefer, within users and between them.
     python -m scenarios.feedback_loop standard      1,000 users, 2,000 items, 60 days, 8 arms, 10 seeds
     python -m scenarios.feedback_loop full          all arms and the dials' settings
 
-Results lie in `runs/feedback_loop/<name>/`: `timeline.csv`, `remedies.csv`, `controls.csv`, `differences.csv`,
-`narrowing.csv`, `frontier.csv` and `report.html`. A killed run goes on where it stopped.
+Results lie in `runs/feedback_loop/<name>/`: `timeline.csv`, `days.csv`, `welfare.csv`, `remedies.csv`,
+`controls.csv`, `differences.csv`, `narrowing.csv`, `frontier.csv`, `examples.csv` and `report.html`. A killed run goes
+on where it stopped.
 """
 
 import os
@@ -19,12 +20,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from recsim_lab.evaluation.feedback.controls import controls_table
+from recsim_lab.evaluation.feedback.days import days_table, welfare_table
 from recsim_lab.evaluation.feedback.differences import differences_table
 from recsim_lab.evaluation.feedback.frontier import frontier_table
 from recsim_lab.evaluation.feedback.narrowing import narrowing_table
 from recsim_lab.evaluation.feedback.plan import CONTROLS, NULL_TWIN, Arm, FeedbackPlan
 from recsim_lab.evaluation.feedback.prices import remedies_table
 from recsim_lab.evaluation.feedback.study import check_feedback, examples_table, run_feedback, timeline_table
+from recsim_lab.reporting.feedback_loop import write_feedback_loop_report
 from recsim_lab.reporting.words import interval_words
 from scenarios.command_line import console, counting, parse, plain_errors, run_folder, show_table
 from scenarios.factories import FACTORIES
@@ -197,7 +200,7 @@ def main() -> None:
         plan = config.plan()
         check_feedback(plan, FACTORIES)
         run = run_folder("feedback_loop", config.name)
-        run.begin(config)
+        provenance = run.begin(config)
     with counting("Loops of serving and learning") as count:
         outcomes = run_feedback(
             plan,
@@ -209,6 +212,8 @@ def main() -> None:
     timeline = timeline_table(outcomes, plan)
     tables = {
         "timeline": timeline,
+        "days": days_table(timeline, plan),
+        "welfare": welfare_table(timeline, plan),
         "remedies": remedies_table(timeline, outcomes, plan),
         "controls": controls_table(timeline, plan),
         "differences": differences_table(timeline, plan),
@@ -218,6 +223,7 @@ def main() -> None:
     }
     for name, table in tables.items():
         run.write_table(name, table)
+    report = write_feedback_loop_report(run.path, tables, plan, provenance, config.remedies)
     show_table(
         f"Clicks per user and day against no remedy, {config.seeds} seeds",
         ("arm", f"first {config.price_days} days", f"last {config.price_days} days", "pays from day"),
@@ -231,7 +237,7 @@ def main() -> None:
             for row in tables["remedies"].to_dict("records")
         ],
     )
-    console.print(f"tables: {run.path}")
+    console.print(f"tables: {run.path}\nreport: [bold]{report}[/bold]")
 
 
 if __name__ == "__main__":

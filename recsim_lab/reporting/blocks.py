@@ -152,7 +152,7 @@ class Details:
     """Blocks that are folded away under a line that says what they are."""
 
     title: str
-    blocks: "tuple[Figure | Table | KeyNumbers, ...]"
+    blocks: "tuple[Block, ...]"
 
     def __post_init__(self) -> None:
         if not self.title.strip():

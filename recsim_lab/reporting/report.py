@@ -122,7 +122,9 @@ def write_report(
     html = environment.get_template("report.html.jinja").render(
         title=title,
         lead=lead,
-        sections=[(section, _with_unique_ids(section.blocks, f"s{place}")) for place, section in enumerate(sections, 1)],
+        sections=[
+            (section, _with_unique_ids(section.blocks, f"s{place}")) for place, section in enumerate(sections, 1)
+        ],
         provenance=provenance,
         light=css_variables(dark=False),
         dark=css_variables(dark=True),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 A = np.ndarray
 
 EARNED = "clicks_so_far"
-"""Clicks per user since the loop began: that of which a remedy's difference crosses zero when it has paid for itself."""
+"""Clicks per user since the loop began: a remedy has paid for itself when its difference in these crosses zero."""
 WHOLE_LOOP, LAST_DAYS = "whole loop", "last days"
 KEYS = ("level", "direction", "metric")
 
@@ -63,9 +63,7 @@ def _told(values: "pd.DataFrame", keys: list[str], plan: FeedbackPlan) -> "pd.Da
         other = base.reindex(mine.index)[mine.columns].to_numpy(np.float64)
         told = dict(zip(("mean", "low", "high"), _intervals(own), strict=True))
         told |= {"baseline": other.mean(axis=1)}
-        told |= dict(
-            zip(("difference", "difference_low", "difference_high"), _intervals(own - other), strict=True)
-        )
+        told |= dict(zip(("difference", "difference_low", "difference_high"), _intervals(own - other), strict=True))
         part = pd.DataFrame(told, index=mine.index).reset_index().assign(num_seeds=own.shape[1])
         parts.append(part.assign(arm=arm))
     table = pd.concat(parts, ignore_index=True)

@@ -31,9 +31,9 @@ def engagement(timeline: "pd.DataFrame") -> "pd.DataFrame":
 def remedies_table(timeline: "pd.DataFrame", outcomes: list[Outcome], plan: FeedbackPlan) -> "pd.DataFrame":
     """One row for each arm but the baseline, with paired intervals over seeds.
 
-    In clicks per user: `cost` a day in the first `price_days`, `gain` a day in the last, `total` over all days, and each
-    in % of the baseline (`..._percent`). `break_even` is the first day on which the interval of what was earned more so
-    far lies above zero. `dividend` is the learning dividend, in clicks per slate (see `evaluation.dividend`),
+    In clicks per user: `cost` a day in the first `price_days`, `gain` a day in the last, `total` over all days, and
+    each in % of the baseline (`..._percent`). `break_even` is the first day on which the interval of what was earned
+    more so far lies above zero. `dividend` is the learning dividend, in clicks per slate (see `evaluation.dividend`),
     `published` stands beside it for arms that explore evenly. `refit_` columns tell how much better a model learned
     from the arm's log alone serves the users before the loop, or orders items for them; `value_error` how much larger
     the relative error is of what the log tells of another policy, `value_refused` how much oftener it can't tell at

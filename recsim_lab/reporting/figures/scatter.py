@@ -5,15 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas
 import seaborn
-from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 
 from recsim_lab.evaluation.plan import ORACLE
 from recsim_lab.reporting.blocks import Figure
 from recsim_lab.reporting.figures.base import (
     MIN_SEEDS_FOR_INTERVAL,
-    SMALL,
     counted,
     drawing,
     means_with_intervals,
@@ -22,7 +19,7 @@ from recsim_lab.reporting.figures.base import (
     setting_words,
     signed,
 )
-from recsim_lab.reporting.figures.labels import place_labels
+from recsim_lab.reporting.figures.points import label_points, room_for
 from recsim_lab.reporting.names import (
     lower_is_better,
     metric_name,
@@ -30,8 +27,8 @@ from recsim_lab.reporting.names import (
     short_agent_names,
     split_offline_column,
 )
-from recsim_lab.reporting.palette import MUTED, PAPER, RULE, FamilyStyle, family_styles
-from recsim_lab.reporting.svg import HALO, TOOLTIP, inline_svg
+from recsim_lab.reporting.palette import MUTED, PAPER, FamilyStyle, family_styles
+from recsim_lab.reporting.svg import TOOLTIP, inline_svg
 
 A = np.ndarray
 
@@ -82,7 +79,12 @@ def offline_online_scatter(
                 axes.invert_xaxis()
             if lower_is_better(online):
                 axes.invert_yaxis()
-            _label_points(canvas, axes, points, styles)
+            if points.empty:
+                axes.text(
+                    0.5, 0.5, "no agent has both numbers", transform=axes.transAxes, ha="center", color=MUTED.light
+                )
+            else:
+                label_points(canvas, axes, _named(points, styles))
             panels.append(inline_svg(canvas))
 
     num_agents, num_seeds = agents["agent"].nunique(), agents["seed"].nunique()
@@ -152,64 +154,11 @@ def _draw_points(axes: Axes, points: pandas.DataFrame, styles: dict[str, FamilyS
         # An unseen larger disc carries the tooltip, since a finger or mouse seldom hits the point itself.
         target = axes.scatter([point.x], [point.y], s=150, color=MUTED.light, alpha=0, linewidth=0, zorder=4)
         target.set_gid(f"{TOOLTIP}{point.agent}: {point.x:.4g} offline, {point.y:.4g} online")
-    axes.set_xlim(*_limits(points["x"], points["x_half"]))
-    axes.set_ylim(*_limits(points["y"], points["y_half"]))
+    axes.set_xlim(*room_for(points["x"], points["x_half"]))
+    axes.set_ylim(*room_for(points["y"], points["y_half"]))
 
 
-def _limits(means: pandas.Series, halves: pandas.Series) -> tuple[float, float]:
-    """Room for the means and, up to half their range beyond, for the intervals: few seeds make these vast."""
-    if means.empty:
-        return 0.0, 1.0
-    low, high = means.min(), means.max()
-    room = (high - low) or abs(high) or 1.0
-    low_end = max((means - halves.fillna(0)).min(), low - room / 2)
-    high_end = min((means + halves.fillna(0)).max(), high + room / 2)
-    return float(min(low_end, low - 0.08 * room)), float(max(high_end, high + 0.08 * room))
-
-
-def _label_points(canvas: Canvas, axes: Axes, points: pandas.DataFrame, styles: dict[str, FamilyStyle]) -> None:
-    if points.empty:
-        axes.text(0.5, 0.5, "no agent has both numbers", transform=axes.transAxes, ha="center", color=MUTED.light)
-        return
-    canvas.draw_without_rendering()
-    canvas.set_layout_engine("none")
+def _named(points: pandas.DataFrame, styles: dict[str, FamilyStyle]) -> pandas.DataFrame:
     names = short_agent_names(points["agent"].tolist())
-    texts = [axes.text(0, 0, names[agent], fontsize=SMALL) for agent in points["agent"]]
-    extents = [text.get_window_extent() for text in texts]
-    sizes = np.array([[extent.width, extent.height * 0.9] for extent in extents])
-    places = axes.transData.transform(points[["x", "y"]].to_numpy())
-    frame = axes.get_window_extent()
-    corners = np.array([[frame.x0, frame.y0 + 1], [frame.x1 + 2, frame.y1]])
-    middles = place_labels(places, sizes, corners, _interval_boxes(axes, points))
-    for text, place, middle, size, family in zip(texts, places, middles, sizes, points["family"], strict=True):
-        text.remove()
-        shift = middle - place
-        side = "left" if shift[0] > size[0] / 2 else "right" if shift[0] < -size[0] / 2 else "center"
-        anchor = middle[0] + {"left": -1, "right": 1, "center": 0}[side] * size[0] / 2
-        leader = {"arrowstyle": "-", "color": RULE.light, "linewidth": 0.8, "shrinkB": 4}
-        gap = np.hypot(*np.clip(np.abs(shift) - size / 2, 0, None))
-        axes.annotate(
-            text.get_text(),
-            tuple(axes.transData.inverted().transform(place)),
-            (anchor, middle[1]),
-            textcoords="figure pixels",
-            ha=side,
-            va="center",
-            fontsize=SMALL,
-            annotation_clip=False,
-            gid=HALO,
-            color=styles[family].colour.light,
-            arrowprops=leader if gap > 9 else None,
-        )
-
-
-def _interval_boxes(axes: Axes, points: pandas.DataFrame) -> Float[A, "_ 2 2"]:
-    """The interval lines as boxes in pixels, three wide."""
-    boxes = []
-    for along, column in enumerate(("x_half", "y_half")):
-        shift = np.zeros((len(points), 2))
-        shift[:, along] = points[column].fillna(0)
-        middle = points[["x", "y"]].to_numpy()
-        ends = np.stack([axes.transData.transform(middle - shift), axes.transData.transform(middle + shift)], axis=1)
-        boxes.append(np.stack([ends.min(axis=1) - 1.5, ends.max(axis=1) + 1.5], axis=1))
-    return np.concatenate(boxes)
+    colours = [styles[family].colour.light for family in points["family"]]
+    return points.assign(name=[names[agent] for agent in points["agent"]], colour=colours)

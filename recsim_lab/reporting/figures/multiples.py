@@ -1,0 +1,179 @@
+"""Many metrics over days, one small panel each, with a line for every arm."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from recsim_lab.evaluation.feedback.plan import START
+from recsim_lab.reporting.blocks import Figure
+from recsim_lab.reporting.bubble_words import bubble_metric, bubble_name, estimate, meaning, name_with_unit, scale_of
+from recsim_lab.reporting.figures.arm_styles import ArmStyles
+from recsim_lab.reporting.figures.base import counted, drawing, require_columns
+from recsim_lab.reporting.palette import INK, MUTED
+from recsim_lab.reporting.svg import TOOLTIP, inline_svg
+
+PANEL = (216.0, 138.0)
+"""Width and height of a small panel."""
+Metric = tuple[str, str, str]
+"""Level, direction and name."""
+COLUMNS = ("arm", "level", "direction", "metric", "day", "mean", "baseline", "difference")
+
+
+def metrics_over_days(days: pandas.DataFrame, metrics: Sequence[Metric], styles: ArmStyles) -> Figure:
+    """A panel for each metric; `days` is the table of `recsim_lab.evaluation.feedback.days`.
+
+    A line is the mean of the loop without a remedy plus the arm's paired difference from it, which is the arm's own
+    mean where it ran in all seeds. Bands are the intervals of the differences of remedies. Axes of metrics of which
+    more is narrower run backwards, so that down is narrower on every panel. Tastes start on day 0.
+    """
+    require_columns(days, [*COLUMNS, "difference_low", "difference_high", "num_seeds"], "days")
+    if not metrics:
+        raise ValueError("metrics must name at least one, got none")
+    panels = tuple(_panel(days, metric, styles) for metric in metrics)
+    drawn = [arm for arm in styles.of if arm in set(days["arm"])]
+    num_seeds = int(days.loc[days["arm"] == styles.baseline, "num_seeds"].max())
+    caption = (
+        f"Mean over {counted(num_seeds, 'seed')}. Bands are 95% intervals, over seeds, of a remedy's difference from "
+        f"{styles.baseline}, each of one day by itself: where a band leaves the black line, the two differ. Lines of "
+        "arms that ran in fewer seeds show their difference in these. Bands that leave a panel are cut."
+    )
+    if num_seeds < 2:
+        caption = "One seed: there are no intervals."
+    if any(bubble_metric(*metric) is not None for metric in metrics):
+        caption += " Down is narrower on every panel: axes are turned where more is narrower."
+    names = ", ".join(bubble_name(metric) for _, _, metric in metrics)
+    alt = f"Small line plots over days of {names}, with lines for {', '.join(drawn)}."
+    return Figure(panels, caption, alt, tuple(meaning(*metric) for metric in metrics), styles.legend(drawn), small=True)
+
+
+def _panel(days: pandas.DataFrame, metric: Metric, styles: ArmStyles) -> str:
+    level, direction, name = metric
+    here = days[(days["level"] == level) & (days["direction"] == direction) & (days["metric"] == name)]
+    lines = {arm: _line(here, arm, styles.baseline, scale_of(name)) for arm in styles.of}
+    known = {arm: line for arm, line in lines.items() if len(line) and line["value"].notna().any()}
+    with drawing(*PANEL) as (canvas, axes):
+        axes.set_title(name_with_unit(name), fontweight="bold", fontsize=9)
+        for arm, line in known.items():
+            style = styles.of[arm]
+            if style.is_remedy:
+                axes.fill_between(
+                    line["day"], line["low"], line["high"], color=style.colour.light, alpha=0.1, linewidth=0
+                )
+            (drawn,) = axes.plot(
+                line["day"],
+                line["value"],
+                color=style.colour.light,
+                linewidth=style.width,
+                linestyle=(0, style.dashes) if style.dashes else "-",
+                marker="o" if len(line) == 1 else "",
+            )
+            drawn.set_gid(f"{TOOLTIP}{arm}: {_last(here, arm, name)}")
+        if known:
+            means = pandas.concat([line["value"] for line in known.values()])
+            ends = pandas.concat(
+                [line[end] for arm, line in known.items() if styles.of[arm].is_remedy for end in ("low", "high")]
+                or [means]
+            )
+            axes.set_ylim(*limits(means, ends))
+        else:
+            axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color=MUTED.light)
+        told = bubble_metric(level, direction, name)
+        if told is not None and told.narrower == "higher":
+            axes.invert_yaxis()
+        finish_days(axes, here["day"])
+        return inline_svg(canvas)
+
+
+def _line(here: pandas.DataFrame, arm: str, baseline: str, scale: float) -> pandas.DataFrame:
+    """`day, value, low, high` of an arm, scaled."""
+    own = here[here["arm"] == arm].sort_values("day", kind="stable")
+    level = own["day"].map(here[here["arm"] == baseline].set_index("day")["mean"])
+    difference = {end: own[f"difference{end}"].to_numpy(float) for end in ("", "_low", "_high")}
+    line = pandas.DataFrame({"day": own["day"].to_numpy(int)})
+    for column, end in (("value", ""), ("low", "_low"), ("high", "_high")):
+        line[column] = scale * (level.to_numpy(float) + difference[end])
+    start = here[here["arm"] == START]
+    if len(line) and len(start):
+        value = scale * float(start["mean"].iloc[0])
+        line = pandas.concat([pandas.DataFrame({"day": [0], "value": value, "low": value, "high": value}), line])
+    return line
+
+
+def _last(here: pandas.DataFrame, arm: str, metric: str) -> str:
+    row = here[here["arm"] == arm].sort_values("day", kind="stable").iloc[-1]
+    words = f"{estimate(metric, row['mean'], row['low'], row['high'])} on day {row['day']}"
+    if row["difference"] == 0 and row["difference_low"] == 0:
+        return words
+    ends = (row[f"difference{end}"] for end in ("", "_low", "_high"))
+    return f"{words}; difference {estimate(metric, *ends, difference=True)}"
+
+
+def differences_over_days(
+    days: pandas.DataFrame, metric: str, arms: Sequence[str], styles: ArmStyles, marks: dict[str, int] | None = None
+) -> Figure:
+    """A panel for each of these arms: its difference from the loop without a remedy, with its interval, on one scale.
+
+    `marks` are days to mark in the panel of an arm.
+    """
+    require_columns(days, [*COLUMNS, "difference_low", "difference_high"], "days")
+    if not arms:
+        raise ValueError("arms must name at least one, got none")
+    here = days[(days["metric"] == metric) & days["arm"].isin(arms)]
+    frame = limits(here["difference"], pandas.concat([here["difference_low"], here["difference_high"]]))
+    panels = []
+    for arm in arms:
+        own, style = here[here["arm"] == arm].sort_values("day", kind="stable"), styles.of[arm]
+        with drawing(*PANEL) as (canvas, axes):
+            axes.set_title(arm, fontweight="bold", fontsize=9)
+            axes.fill_between(
+                own["day"],
+                own["difference_low"],
+                own["difference_high"],
+                color=style.colour.light,
+                alpha=0.18,
+                linewidth=0,
+            )
+            axes.axhline(0, color=INK.light, linewidth=0.9, zorder=1)
+            (line,) = axes.plot(own["day"], own["difference"], color=style.colour.light, linewidth=style.width)
+            line.set_gid(f"{TOOLTIP}{arm}: {_last(here, arm, metric)}")
+            if marks and arm in marks:
+                axes.axvline(marks[arm], color=MUTED.light, linewidth=1.0, linestyle=(0, (3, 2)))
+            axes.set_ylim(*frame)
+            finish_days(axes, own["day"])
+            panels.append(inline_svg(canvas))
+    caption = (
+        f"{bubble_name(metric).capitalize()}: difference from {styles.baseline} on the same users with the same luck, "
+        "with 95% intervals over seeds, each of one day by itself. All panels have one scale; bands that leave it are "
+        "cut."
+    )
+    alt = f"Small line plots of the difference in {bubble_name(metric)} over days, for {', '.join(arms)}."
+    return Figure(tuple(panels), caption, alt, small=True)
+
+
+def limits(means: "pandas.Series[float]", ends: "pandas.Series[float]") -> tuple[float, float]:
+    """Room for the means and, up to a half of their range beyond, for the intervals: few seeds make these vast."""
+    known = means.dropna()
+    if known.empty:
+        return -1.0, 1.0
+    low, high = float(known.min()), float(known.max())
+    room = (high - low) or abs(high) or 1.0
+    lowest = np.nanmin([low, *ends])
+    highest = np.nanmax([high, *ends])
+    return max(lowest, low - 0.5 * room) - 0.05 * room, min(highest, high + 0.5 * room) + 0.05 * room
+
+
+def finish_days(axes: Axes, days: "pandas.Series[int]") -> None:
+    """An axis of whole days, and few numbers on the other."""
+    last = int(days.max()) if len(days) else 1
+    axes.set_xlim(0, max(last, 1))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+    axes.yaxis.set_major_formatter(FuncFormatter(_short()))
+    axes.set_xlabel("day of the loop")
+
+
+def _short() -> Callable[[float, object], str]:
+    return lambda value, _: f"{value:,.6g}".replace("-", "\N{MINUS SIGN}")
