@@ -149,10 +149,11 @@ class KeyNumbers:
 
 @dataclass(frozen=True)
 class Details:
-    """Blocks that are folded away under a line that says what they are."""
+    """Blocks under a line that says what they are, folded away unless `unfolded`."""
 
     title: str
     blocks: "tuple[Block, ...]"
+    unfolded: bool = False
 
     def __post_init__(self) -> None:
         if not self.title.strip():

@@ -5,6 +5,7 @@ from recsim_lab.evaluation.feedback.days import EARNED
 from recsim_lab.evaluation.feedback.study import STABILITY
 from recsim_lab.reporting.words import Estimate
 
+SHORT_LEVELS = {"exposure": "shown", "consumption": "clicked", "preference": "tastes"}
 LEVELS = {"exposure": "what was shown", "consumption": "what was clicked", "preference": "tastes"}
 DIRECTIONS = {"within": "within users", "between": "between users"}
 HEADLINES = {
@@ -57,6 +58,8 @@ _NAMES = {
     "top_share": "share of the top 1%",
     "topic_entropy_gap": "topic entropy gap, niche users",
 }
+_FORMS = {"effective_catalogue": ",.0f", "inter_user_distance": ".4f", "mean_cosine": ".4f"}
+"""How metrics are written of which other decimals matter."""
 _KNOWN: dict[tuple[str, str, str], BubbleMetric] = {
     (metric.level, metric.direction, metric.name): metric for metric in (*METRICS, *RAREFIED)
 }
@@ -91,8 +94,9 @@ def scale_of(metric: str) -> float:
 
 
 def estimate(metric: str, value: float, low: float, high: float, *, difference: bool = False) -> Estimate:
-    """A value of a metric as it is written: shares in percent, differences of theirs in points, numbers of items whole,
-    else three decimals."""
-    form = ",.0f" if metric == "effective_catalogue" else ".1f" if metric in SHARES else ".3f"
-    scale = scale_of(metric)
+    """A value of a metric as it is written: shares in percent, their differences in points, else by `_FORMS` or with
+    three decimals."""
+    form, scale = _FORMS.get(metric, ".1f" if metric in SHARES else ".3f"), scale_of(metric)
+    if difference and metric == "effective_catalogue":
+        form = ",.1f"
     return Estimate(scale * value, scale * low, scale * high, ("+" if difference else "") + form)

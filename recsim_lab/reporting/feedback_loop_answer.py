@@ -1,10 +1,12 @@
 """What a feedback loop's report opens with: plain sentences that claim no more than the intervals allow."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import stats
 
 from recsim_lab.evaluation.feedback.prices import NONE_IN_HORIZON
-from recsim_lab.reporting.bubble_words import MAIN
+from recsim_lab.reporting.bubble_words import MAIN, estimate
 from recsim_lab.reporting.feedback_loop_run import FROZEN, LoopRun
 from recsim_lab.reporting.figures.base import counted
 from recsim_lab.reporting.words import Estimate, listed
@@ -16,28 +18,13 @@ _MANY = 4
 
 
 def answer(run: LoopRun) -> str:
-    """Paragraphs: what was done, what narrowed, what remedies cost and bought, what can't be said."""
-    parts = (what_was_done(run), what_narrowed(run), what_remedies_cost(run), what_they_buy(run), what_is_open(run))
+    """Paragraphs: what narrowed, what remedies cost, what they bought, what can't be said."""
+    parts = (what_narrowed(run), what_remedies_cost(run), what_they_buy(run), what_is_open(run))
     return "\n\n".join(part for part in parts if part)
 
 
-def what_was_done(run: LoopRun) -> str:
-    plan = run.plan
-    return (
-        f"A model (`{plan.baseline.policy}`) served a simulated population (`{plan.world}`) for {plan.loop_days} days "
-        f"and learned every {_days(plan.retrain_every)} from what it had shown. Twins of the same users, with the same "
-        f"luck, were served under {len(run.remedies)} {'remedy' if len(run.remedies) == 1 else 'remedies'} and by "
-        f"{counted(len(run.controls), 'control')}. All was repeated in {counted(run.num_seeds, 'seed')}, each with a "
-        "world, a log and a training of its own."
-    )
-
-
-def _days(number: int) -> str:
-    return "day" if number == 1 else f"{number} days"
-
-
 def what_narrowed(run: LoopRun) -> str:
-    """The loop against the same model that is never retrained."""
+    """The loop against the same model that is never retrained, in what is shown and in tastes."""
     told = {metric: run.narrowing("exposure", metric) for metric in MAIN}
     known = {metric: less for metric, (_, _, less) in told.items() if not np.isnan(less.value)}
     if not known:
@@ -46,27 +33,42 @@ def what_narrowed(run: LoopRun) -> str:
     sure = [metric for metric, less in known.items() if less.sure and towards[metric] > 0]
     against = [metric for metric, less in known.items() if less.sure and towards[metric] < 0]
     if len(sure) == len(known):
-        verdict = "Retraining on its own shows narrowed what is shown, beyond chance on all these counts"
+        verdict = "Learning from its own shows narrowed what the model shows, beyond chance on all three counts"
     elif sure:
-        verdict = (
-            f"Retraining on its own shows narrowed what is shown beyond chance on {len(sure)} of {len(known)} counts"
-        )
+        counts = f"{len(sure)} of {len(known)} counts"
+        verdict = f"Learning from its own shows narrowed what the model shows, beyond chance on {counts}"
     elif against:
-        verdict = "Retraining on its own shows widened what is shown on some counts, beyond chance"
+        verdict = "Learning from its own shows widened what the model shows, beyond chance on some counts"
     elif all(value > 0 for value in towards.values()):
-        verdict = "Retraining on its own shows seems to narrow what is shown, but luck alone could look like that"
+        verdict = "Learning from its own shows seems to narrow what the model shows, but chance could look like that"
     else:
-        verdict = "Whether retraining on its own shows narrows what is shown, these seeds can't tell"
+        verdict = "Whether learning from its own shows narrows what the model shows, this run can't tell"
     (share, frozen_share, less_share), (items, frozen_items, less_items), (common, frozen_common, less_common) = (
         told[metric] for metric in MAIN
     )
     return (
-        f"{verdict}. In the last {run.plan.recent_days} days the loop showed {share.text}% of the items on offer, its "
-        f"twin that was never retrained {frozen_share.text}%: {less_share.text} points {_ends(less_share)}. What it "
-        f"showed was as diverse as {items.text} items shown all alike, against {frozen_items.text}: {less_items.text} "
-        f"{_ends(less_items)}. Of the items that two users were shown, they shared {common.text}%, against "
-        f"{frozen_common.text}%: {less_common.text} points {_ends(less_common)}."
+        f"{verdict}. In the last {run.plan.recent_days} days it showed {share.text}% of the items on offer, its twin "
+        f"that was never retrained {frozen_share.text}%: {less_share.text} points {_ends(less_share)}. Its shows were "
+        f"as diverse as {items.text} items shown all alike, against {frozen_items.text}: {less_items.text} "
+        f"{_ends(less_items)}. Two users had {common.text}% of their items in common, against {frozen_common.text}%: "
+        f"{less_common.text} points {_ends(less_common)}.{_tastes(run)}"
     )
+
+
+def _tastes(run: LoopRun) -> str:
+    """Which part of the drift of tastes is due to learning from what was shown."""
+    table = run.tables["narrowing"]
+    drift = table[table["metric"] == "drift"].set_index("part") if len(table) else table
+    if not len(drift) or np.isnan(drift.loc["total", "value"]):
+        return ""
+    total, part = (
+        estimate("drift", *(float(drift.loc[name, end]) for end in ("value", "low", "high")), difference=True)
+        for name in ("total", "retraining")
+    )
+    return (
+        f" Tastes moved by {total.value:.1%} of their length; learning from shows accounts for {part.value:+.1%} of it "
+        f"{_ends(replace(part, value=100 * part.value, low=100 * part.low, high=100 * part.high, form='+.1f'))}."
+    ).replace("-", "\N{MINUS SIGN}")
 
 
 def _ends(told: Estimate) -> str:
@@ -82,36 +84,28 @@ def what_remedies_cost(run: LoopRun) -> str:
     days, early = run.plan.price_days, {arm: run.price(arm, "cost_percent", sign=-1.0) for arm in run.remedies}
     total = {arm: run.price(arm, "total_percent") for arm in run.remedies}
     sentences = [
-        _split(early, f"In the first {days} days", "cost clicks", "earned clicks"),
-        _split(total, f"Over all {run.plan.loop_days} days", "cost clicks", "earned clicks"),
+        _split(early, f"in the first {days} days"),
+        _split(total, f"Over all {run.plan.loop_days} days"),
     ]
     paid = {arm: run.break_even(arm) for arm in run.remedies if run.break_even(arm) != NONE_IN_HORIZON}
     if paid:
         told = listed([f"{arm} (from day {day})" for arm, day in paid.items()], _MANY)
-        rest = len(run.remedies) - len(paid)
-        sentences.append(
-            f"The clicks earned so far lie above those without a remedy, beyond chance, for {told}"
-            + (f"; {rest} of {len(run.remedies)} do not get there within the loop." if rest else ".")
-            + " This is looked at on every day, so that chance alone has many tries."
-        )
+        sentences.append(f"Within the loop, {len(paid)} of {len(run.remedies)} break even beyond chance: {told}.")
     else:
-        sentences.append("No remedy earns more than none, beyond chance, by any day of the loop.")
-    return "Remedies, clicks per user: " + " ".join(sentences)
+        sentences.append("Within the loop, none breaks even beyond chance.")
+    return "Remedies against none, in clicks per user: " + " ".join(sentences)
 
 
-def _split(told: dict[str, Estimate], when: str, cost: str, earned: str) -> str:
+def _split(told: dict[str, Estimate], when: str) -> str:
     """Who lost and who won beyond chance, and how many are left."""
     lost = sorted((arm for arm, e in told.items() if e.high < 0), key=lambda arm: told[arm].value)
     won = sorted((arm for arm, e in told.items() if e.low > 0), key=lambda arm: -told[arm].value)
-    parts = []
-    if lost:
-        parts.append(f"{_with_values(lost, told)} {cost} beyond chance")
-    if won:
-        parts.append(f"{_with_values(won, told)} {earned} beyond chance")
     rest = [arm for arm in told if arm not in (*lost, *won)]
+    parts = [f"{_with_values(lost, told)} lost clicks"] if lost else []
+    parts += [f"{_with_values(won, told)} earned more"] if won else []
     if not parts:
-        return f"{when} none differs from no remedy beyond chance: {_with_values(rest, told)}."
-    left = f"; {counted(len(rest), 'other')} could be chance" if rest else ""
+        return f"{when} none differs beyond chance: {_with_values(rest, told)}."
+    left = f"; for {_with_values(rest, told)} it could be chance" if rest else ""
     return f"{when} {', and '.join(parts)}{left}."
 
 
@@ -143,39 +137,33 @@ def what_they_buy(run: LoopRun) -> str:
             f"{len(wider)} of {len(told)} {moved} {name} (most: {wider[0]}, {best.text}{unit}, 95% interval "
             f"{best.ends})"
         )
-    return f"What they buy, on the last {run.plan.recent_days} days and beyond chance: {'; '.join(words)}."
+    return f"What they buy, in the last {run.plan.recent_days} days and beyond chance: {'; '.join(words)}."
 
 
 def what_is_open(run: LoopRun) -> str:
     """What so few seeds, so many comparisons and one world can't tell."""
     seeds, sentences = run.num_seeds, []
     if seeds < 2:
-        sentences.append("One seed gives no intervals: nothing here can be told from luck.")
+        sentences.append("one seed gives no intervals, so that nothing can be told from chance.")
     else:
         times = float(stats.t.ppf(0.975, seeds - 1))
-        sentences.append(
-            f"With {seeds} seeds an interval reaches {times:.1f} standard errors to either side (2.0 with many seeds)."
-        )
+        wide = f"with {seeds} seeds an interval reaches {times:.1f} standard errors to either side (2.0 with very many)"
         if np.isfinite(run.reaches):
-            sentences.append(
-                f"Clicks over the whole loop are known to ±{run.reaches:.1f}% for the remedy that is known least: an "
-                "effect smaller than that can hide."
-            )
+            wide += f", and a remedy's clicks over the loop are known to ±{run.reaches:.1f}% at worst"
         told = [told for told in _comparisons(run) if not np.isnan(told.low)]
-        beyond = sum(told.sure for told in told)
+        sentences.append(f"{wide}: effects smaller than that can hide.")
+        if told:
+            sentences.append(
+                f"Of {len(told)} comparisons of a remedy with none (every metric of the bubble), "
+                f"{sum(e.sure for e in told)} lie beyond chance (zero outside the 95% interval), where about "
+                f"{0.05 * len(told):.0f} would if nothing differed."
+            )
+    if failed := _failed(run):
         sentences.append(
-            f"Of {len(told)} comparisons of a remedy with none (every metric of the bubble, each by itself), {beyond} "
-            f"lie beyond chance, where about {0.05 * len(told):.0f} would if nothing differed: trust the single one "
-            "only where its interval is far from zero."
+            f"{counted(failed, 'metric')} failed a test with a known answer (see whether the metrics can be trusted)."
         )
-    failed = _failed(run)
-    if failed:
-        sentences.append(
-            f"{counted(failed, 'metric')} did not see a bubble that was made on purpose, or saw one where there was "
-            "none (see the controls)."
-        )
-    sentences.append("One kind of world and one model: how far this carries to others was not looked at.")
-    return "What this can't say. " + " ".join(sentences)
+    sentences.append("One kind of world and one model: whether it carries to others was not looked at.")
+    return "What this can't say: " + " ".join(sentences)
 
 
 def _comparisons(run: LoopRun) -> list[Estimate]:

@@ -1,5 +1,7 @@
 """The sections of a feedback loop's report, and the figures in them."""
 
+from dataclasses import replace
+
 import pandas as pd
 
 from recsim_lab.evaluation.feedback.controls import UNBUBBLED
@@ -23,7 +25,7 @@ from recsim_lab.reporting.figures.base import counted
 from recsim_lab.reporting.figures.dials import dial_lines
 from recsim_lab.reporting.figures.multiples import differences_over_days, metrics_over_days
 from recsim_lab.reporting.figures.narrowing import narrowing_waterfalls
-from recsim_lab.reporting.figures.pareto import Trade, pareto_plots
+from recsim_lab.reporting.figures.pareto import Trade, front_of, pareto_plots
 from recsim_lab.reporting.figures.user_topics import user_topics
 from recsim_lab.reporting.words import listed
 
@@ -55,7 +57,18 @@ def in_short(run: LoopRun) -> Section:
     blocks: tuple[Block, ...] = (KeyNumbers(tuple(numbers)),)
     if run.remedies or run.yardsticks:
         blocks += (tables.summary(run),)
-    return Section("In short", "", blocks)
+    return Section("In short", _what_was_done(run), blocks)
+
+
+def _what_was_done(run: LoopRun) -> str:
+    plan, every = run.plan, run.plan.retrain_every
+    return (
+        f"A model (`{plan.baseline.policy}`) served the simulated users of `{plan.world}` for {plan.loop_days} days "
+        f"and learned every {'day' if every == 1 else f'{every} days'} from what it had shown: {run.baseline}. Twins "
+        f"of the same users, with the same luck, were served under remedies ({len(run.remedies)}) and by controls "
+        f"({len(run.controls)}), such as the same model never retrained (frozen). All was repeated in "
+        f"{counted(run.num_seeds, 'seed')}, each with a world, a log and a training of its own."
+    )
 
 
 def _few(num_seeds: int) -> str:
@@ -129,10 +142,21 @@ def prices(run: LoopRun) -> Section:
         "What remedies cost and buy",
         "A remedy may cost clicks at first and pay later: through a better model, a log that is worth more, or users "
         "who stay. The null twin is no remedy under other luck: what lies as near to the origin as it does is luck. "
-        "A dashed upright line in the panels of clicks so far marks the day from which a remedy pays.\n\n"
+        "A dashed upright line in the panels of clicks so far marks the day from which a remedy pays."
+        + (f" {_front(run)}" if run.remedies else "")
+        + "\n\n"
         "Intervals are of each number by itself; of twenty differences that are zero, one is called beyond chance. "
         "Break-even is looked at on every day, which gives chance more tries still.",
         tuple(blocks),
+    )
+
+
+def _front(run: LoopRun) -> str:
+    """Who stands on the front of the first plane."""
+    front = front_of(trades(run)[0], (run.baseline, *run.remedies))
+    return (
+        "By their means, none beats these in both clicks over the whole loop and the effective catalogue: "
+        f"{listed(front)}."
     )
 
 
@@ -185,7 +209,7 @@ def equal_price(run: LoopRun) -> Section | None:
         "At equal price",
         "Remedies are fair to compare where they cost the same. Each dial is turned up step by step; between its "
         "settings what it buys is read off at fixed prices.",
-        (dial_lines(pd.DataFrame(rows), metrics), tables.frontier(run), tables.prices(run, run.settings)),
+        (dial_lines(pd.DataFrame(rows), metrics), tables.frontier(run), tables.settings(run)),
     )
 
 
@@ -220,22 +244,20 @@ def lives(run: LoopRun) -> Section | None:
     if run.baseline not in there:
         return None
     arms = [arm for arm in (run.baseline, *run.remedies, *LIFE_YARDSTICKS) if arm in there]
-    open_, folded, seen = [], [], set()
+    folded: list[Block] = []
+    seen = set()
     for user, group in examples[["user", "group"]].drop_duplicates().itertuples(index=False, name=None):
         figure = user_topics(examples[examples["user"] == user], arms)
         title = f"User {user}, {group}"
-        figure = Figure(figure.panels, f"{title}. {figure.caption}", f"{title}. {figure.alt}", small=True)
-        if group in seen:
-            folded.append(Details(title, (figure,)))
-        else:
-            open_.append(figure)
-            seen.add(group)
+        figure = replace(figure, alt=f"{title}. {figure.alt}")
+        folded.append(Details(title, (figure,), unfolded=group not in seen))
+        seen.add(group)
     return Section(
         "Users one by one",
         f"The same users in each arm, in seed {seed}: those with the most clicks before the loop of mainstream users "
         "(whose tastes lie near the average) and of niche users. They are examples: what holds of them need not hold "
         "of others. Other seeds are in `examples.csv`.",
-        (*open_, *folded, tables.users(run, examples, arms)),
+        (*folded, tables.users(run, examples, arms)),
     )
 
 
@@ -256,11 +278,11 @@ def trust(run: LoopRun) -> Section:
         sentences.append("Whether metrics see their control can't be told: it takes controls in two seeds or more.")
     else:
         verdict = f"Of {len(asked)} metrics with a control, {len(asked) - len(missed)} see it beyond chance"
-        sentences.append(verdict + (f"; not seen by {_metrics(missed)}." if len(missed) else "."))
+        sentences.append(verdict + (f". Not so, {_metrics(missed)}." if len(missed) else "."))
     if not told:
         sentences.append("Whether the null twin is told apart can't be said, for the same reason.")
     elif len(false):
-        sentences.append(f"The null twin is told apart, which it must not be, by {_metrics(false)}.")
+        sentences.append(f"The null twin is told apart, which it must not be: {_metrics(false)}.")
     else:
         sentences.append(f"None of {told} metrics tells the null twin apart.")
     few = min(run.plan.control_seeds, run.num_seeds)
@@ -272,27 +294,28 @@ def trust(run: LoopRun) -> Section:
 
 
 def _metrics(rows: pd.DataFrame) -> str:
-    words = {"exposure": "shown", "consumption": "clicked", "preference": "tastes"}
-    return listed(
-        [f"{bubble_name(name)} ({words[level]})" for level, name in zip(rows["level"], rows["metric"], strict=True)]
+    """Names by level: `of what was shown: coverage; of tastes: drift`."""
+    return "; ".join(
+        f"of {LEVELS[str(level)]}: {listed([bubble_name(name) for name in own['metric']])}"
+        for level, own in rows.groupby("level", sort=False)
     )
 
 
 def how(run: LoopRun) -> Section:
-    plan = run.plan
-    return Section(
-        "How it was done",
-        f"Slates of `{plan.logging}` were logged for {plan.log_days} days. Then each arm served twins of the same "
-        f"users for {plan.loop_days} days; agents learned every {plan.retrain_every} day(s) from the last "
-        f"{plan.window_days} days of what they had shown, and of the log before. Every {plan.measure_every} days the bubble is measured "
-        f"over the last {plan.recent_days} days; at most {plan.sample:,d} users are compared in pairs. The learning "
-        f"dividend is that of {plan.dividend_days} days after the loop.\n\n"
-        "Intervals are Student's at 95% over seeds. Differences are paired: both arms meet the same users and the same "
-        "luck, so that they are known better than either level. Every number is in a table of the run's folder, as "
-        "CSV: `timeline.csv` has each seed's value of each metric on each day, `days.csv` and `welfare.csv` their "
-        "means, differences and intervals.",
-        (tables.arms(run),),
-    )
+    return Section("How it was done", _HOW.format(**vars(run.plan)), (tables.arms(run),))
+
+
+_HOW = (
+    "Slates of `{logging}` were logged for {log_days} days. Then each arm served twins of the same users for "
+    "{loop_days} days; agents learned again and again (days between: {retrain_every}) from the last {window_days} days "
+    "of what they had shown, and of the log before. The bubble is measured over the last {recent_days} days (days from "
+    "one measurement to the next: {measure_every}); at most {sample} users are compared in pairs. The learning "
+    "dividend is that of {dividend_days} days after the loop.\n\n"
+    "Intervals are Student's at 95% over seeds. Differences are paired: both arms meet the same users and the same "
+    "luck, so that they are known better than either level. Every number is in a table of the run's folder, as CSV: "
+    "`timeline.csv` has each seed's value of each metric on each day, `days.csv` and `welfare.csv` their means, "
+    "differences and intervals."
+)
 
 
 def named_figures(sections: list[Section]) -> dict[str, Figure]:

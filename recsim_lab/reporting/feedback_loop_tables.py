@@ -11,7 +11,7 @@ from recsim_lab.evaluation.feedback.days import LAST_DAYS, WHOLE_LOOP
 from recsim_lab.evaluation.feedback.frontier import NOT_REACHABLE
 from recsim_lab.evaluation.feedback.prices import NONE_IN_HORIZON
 from recsim_lab.reporting.blocks import Table
-from recsim_lab.reporting.bubble_words import DIRECTIONS, LEVELS, MAIN, bubble_metric, estimate, name_with_unit
+from recsim_lab.reporting.bubble_words import LEVELS, MAIN, SHORT_LEVELS, bubble_metric, estimate, name_with_unit
 from recsim_lab.reporting.feedback_loop_run import LoopRun
 from recsim_lab.reporting.figures.narrowing import NAMES
 from recsim_lab.reporting.words import MISSING, Estimate
@@ -129,7 +129,7 @@ def bubble_differences(run: LoopRun, level: str) -> Table:
         rows.append(
             {
                 "metric": name_with_unit(metric),
-                "where": DIRECTIONS[direction],
+                "users": direction,
                 "narrower": MISSING if known is None else known.narrower,
                 run.baseline: estimate(metric, *value),
                 **{arm: run.difference(arm, level, metric) for arm in (*run.remedies, *run.yardsticks)},
@@ -146,49 +146,70 @@ def bubble_differences(run: LoopRun, level: str) -> Table:
 
 
 def prices(run: LoopRun, arms: Sequence[str]) -> Table:
-    """Costs and gains in clicks and percent."""
+    """Costs and gains in clicks, and what the arm's model has learned more."""
     days = run.plan.price_days
     rows = [
         {
             "arm": arm,
             f"first {days} days": run.price(arm, "cost", "+.3f", -1.0),
-            f"first {days} days, %": run.price(arm, "cost_percent", sign=-1.0),
             f"last {days} days": run.price(arm, "gain", "+.3f"),
-            f"last {days} days, %": run.price(arm, "gain_percent"),
             "in all": run.price(arm, "total", "+.2f"),
-            "in all, %": run.price(arm, "total_percent"),
             "pays from day": _break_even(run, arm),
+            "learning dividend": run.price(arm, "dividend", "+.4f"),
+            "published D": run.price(arm, "published", "+.4f"),
         }
         for arm in arms
     ]
     caption = (
         f"Clicks per user of the population against {run.baseline}: per day in the first and the last {days} days, "
-        "summed over the loop in all; in percent of what no remedy earned. Pays from day: the first day on which the "
-        f"interval of the clicks earned so far lies above zero. 95% intervals over seeds, each by itself. {_CHANCE}"
+        "summed over the loop in all. Pays from day: the first day on which the interval of the clicks earned so far "
+        "lies above zero. Learning dividend: clicks per slate that the arm's own model earns more than that of the "
+        "loop without a remedy, inside the same policy, in the mean of either's users; a dash where an arm has no such "
+        "model. Beside it the published D(epsilon), which also holds substitution, position and boredom, for arms that "
+        f"explore evenly. 95% intervals over seeds, each by itself. {_CHANCE}"
     )
     return _table(rows, caption, ("pays from day",))
+
+
+def settings(run: LoopRun) -> Table:
+    """What every setting of every dial costs and earns, in percent."""
+    days, told = run.plan.price_days, [arm for arm in run.plan.arms if arm.dial]
+    rows = [
+        {
+            "dial": arm.dial,
+            "setting": f"{arm.setting:g}",
+            f"first {days} days, %": run.price(arm.name, "cost_percent", sign=-1.0),
+            f"last {days} days, %": run.price(arm.name, "gain_percent"),
+            "in all, %": run.price(arm.name, "total_percent"),
+            "pays from day": _break_even(run, arm.name),
+            **{name_with_unit(metric): run.difference(arm.name, "exposure", metric) for metric in MAIN},
+        }
+        for arm in told
+    ]
+    caption = (
+        f"Every setting that was run: clicks per user against {run.baseline} in percent, and what was shown in the "
+        f"last {run.plan.recent_days} days. 95% intervals over seeds, each by itself. {_CHANCE}"
+    )
+    return _table(rows, caption, ("setting", "pays from day"))
 
 
 def worth(run: LoopRun, arms: Sequence[str]) -> Table:
     """What the model and the log gain."""
     columns = {
-        "learning dividend": ("dividend", "+.4f"),
-        "published D": ("published", "+.4f"),
         "refit: clicks per slate": ("refit_clicks", "+.4f"),
         "refit: order of items": ("refit_rank_agreement", "+.4f"),
-        "value of another policy: error": ("value_error", "+.3f"),
-        "value refused": ("value_refused", "+.2f"),
+        "value: error": ("value_error", ".3f"),
+        "value: refused": ("value_refused", ".2f"),
     }
     rows = [{"arm": arm} | {name: run.price(arm, *column) for name, column in columns.items()} for arm in arms]
+    refused = float(run.prices[arms[0]].get("value_refused_baseline", np.nan))
     caption = (
-        "Learning dividend: clicks per slate that the arm's own model earns more than that of the loop without a "
-        "remedy, inside the same policy, in the mean of either's users; a dash where an arm has no such model. Beside "
-        "it the published D(epsilon), which also holds substitution, position and boredom, for arms that explore "
-        "evenly. The other columns are differences from the log of the loop without a remedy: expected clicks per "
-        "slate of a new model learned from the arm's log alone, serving the users before the loop; Spearman's "
-        "correlation of its scores with true utility; the relative error of what the log tells of another policy's "
-        "value, and how often it can't tell at all (less is better in both). 95% intervals over seeds, each by itself. "
-        f"{_CHANCE}"
+        "Refit: a new model learned from the arm's log alone, against one from the log without a remedy; "
+        "expected clicks per slate where it serves the users before the loop, and Spearman's correlation of its scores "
+        "with true utility. Value: the relative error of what the arm's log tells of another policy's value, in the "
+        "seeds where it tells any, and the share of those where it can't"
+        + (f" (without a remedy: {refused:.0%})" if np.isfinite(refused) else "")
+        + f". 95% intervals over seeds, each by itself. {_CHANCE}"
     )
     return _table(rows, caption)
 
@@ -228,8 +249,7 @@ _ENDS = ("value", "low", "high")
 
 
 def _priced_name(level: str, metric: str) -> str:
-    words = {"exposure": "shown", "consumption": "clicked", "preference": "taste"}
-    return f"{name_with_unit(metric)} ({words[level]})"
+    return f"{name_with_unit(metric)} ({SHORT_LEVELS[level]})"
 
 
 def narrowing_parts(run: LoopRun) -> Table:
@@ -260,8 +280,8 @@ def controls(run: LoopRun) -> Table:
         rows.append(
             {
                 "metric": name_with_unit(metric),
-                "of": LEVELS[row["level"]],
-                "where": DIRECTIONS[row["direction"]],
+                "of": SHORT_LEVELS[row["level"]],
+                "users": row["direction"],
                 "narrower": row["narrower"],
                 "must see": row["control"] or MISSING,
                 "difference from organic": estimate(
@@ -302,24 +322,24 @@ def users(run: LoopRun, examples: pd.DataFrame, arms: Sequence[str]) -> Table:
                 {
                     "user": f"{user} ({group})",
                     "arm": arm,
-                    "topics shown, first": _effective(seen.iloc[0]) if len(seen) else np.nan,
-                    "topics shown, last": _effective(seen.iloc[-1]) if len(seen) else np.nan,
-                    "topics in taste, before": _effective(taste.iloc[0]),
-                    "topics in taste, after": _effective(taste.iloc[-1]),
-                    "favourite's share, before": before[favourite],
-                    "favourite's share, after": after[favourite],
+                    "shown, first": _effective(seen.iloc[0]) if len(seen) else np.nan,
+                    "shown, last": _effective(seen.iloc[-1]) if len(seen) else np.nan,
+                    "taste, before": _effective(taste.iloc[0]),
+                    "taste, after": _effective(taste.iloc[-1]),
+                    "favourite, before": before[favourite],
+                    "favourite, after": after[favourite],
                     "taste moved": float(np.abs(after - before).sum() / 2),
                 }
             )
     caption = (
-        "One life under each arm, so there are no intervals. Topics shown and in taste: how many topics, all alike, "
-        "would be as diverse (exponential of the entropy), on the first and the last measured day on which the user "
-        "had come. Favourite: the topic liked most before the loop. Taste moved: the share of the taste that lies on "
-        "other topics now."
+        "One life under each arm, so there are no intervals. Shown and taste: how many topics, all alike, would "
+        "be as diverse (exponential of the entropy); shown on the first and the last measured day on which the user "
+        "had come. Favourite: the share in taste of the topic liked most before the loop. Taste moved: the share of "
+        "the taste that lies on other topics now."
     )
-    formats = {name: ".1f" for name in rows[0] if name.startswith("topics")}
-    shares = dict.fromkeys((name for name in rows[0] if "share" in name or name == "taste moved"), ".0%")
-    return Table(pd.DataFrame(rows), caption, formats | shares)
+    topics = dict.fromkeys(("shown, first", "shown, last", "taste, before", "taste, after"), ".1f")
+    shares = dict.fromkeys(("favourite, before", "favourite, after", "taste moved"), ".0%")
+    return Table(pd.DataFrame(rows), caption, topics | shares)
 
 
 def _effective(shares: "pd.Series[float]") -> float:

@@ -20,7 +20,8 @@ A = np.ndarray
 NONE_IN_HORIZON = "none in horizon"
 RANDOM = "random"
 """The control that the published dividend reads."""
-WORTH = ("refit_clicks", "refit_rank_agreement", "value_error", "value_refused")
+REFIT, VALUE = ("refit_clicks", "refit_rank_agreement"), ("value_error", "value_refused")
+WORTH = (*REFIT, *VALUE)
 
 
 def engagement(timeline: "pd.DataFrame") -> "pd.DataFrame":
@@ -35,9 +36,9 @@ def remedies_table(timeline: "pd.DataFrame", outcomes: list[Outcome], plan: Feed
     each in % of the baseline (`..._percent`). `break_even` is the first day on which the interval of what was earned
     more so far lies above zero. `dividend` is the learning dividend, in clicks per slate (see `evaluation.dividend`),
     `published` stands beside it for arms that explore evenly. `refit_` columns tell how much better a model learned
-    from the arm's log alone serves the users before the loop, or orders items for them; `value_error` how much larger
-    the relative error is of what the log tells of another policy, `value_refused` how much oftener it can't tell at
-    all.
+    from the arm's log alone serves the users before the loop, or orders items for them. `value_error` is the
+    relative error of what the arm's log tells of another policy, in the seeds where it tells any; `value_refused` the
+    share of those where it can't; beside them stand the baseline's in the same seeds (`..._baseline`).
     """
     import pandas as pd
 
@@ -70,8 +71,11 @@ def _row(
     rewards = [outcome.result["rewards"] for outcome in outcomes if outcome.unit.arm == arm.name]
     row |= _told("dividend", np.array([crossed_dividend(told) for told in rewards]))
     row |= _told("published", _published(arm, outcomes, plan))
-    for name in WORTH:
+    for name in REFIT:
         row |= _told(name, np.subtract(*paired(worth, arm.name, plan.baseline.name, name)))
+    for name in VALUE:
+        own, other = (told[~np.isnan(told)] for told in paired(worth, arm.name, plan.baseline.name, name))
+        row |= _told(name, own) | {f"{name}_baseline": mean_interval(other).estimate}
     return row
 
 

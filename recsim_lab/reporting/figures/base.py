@@ -9,6 +9,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FuncFormatter
 from scipy.stats import t as student
 
 from recsim_lab.reporting.palette import INK, MUTED, PAPER, RULE
@@ -50,6 +51,10 @@ _STYLE = {
     "ytick.labelsize": SMALL,
     "lines.markeredgecolor": PAPER.light,
 }
+
+
+SHORT = FuncFormatter(lambda value, _: f"{value:,.6g}".replace("-", "\N{MINUS SIGN}"))
+"""Numbers at an axis without zeros at their end."""
 
 
 @contextmanager

@@ -1,22 +1,24 @@
 """Many metrics over days, one small panel each, with a line for every arm."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from recsim_lab.evaluation.feedback.plan import START
 from recsim_lab.reporting.blocks import Figure
 from recsim_lab.reporting.bubble_words import bubble_metric, bubble_name, estimate, meaning, name_with_unit, scale_of
 from recsim_lab.reporting.figures.arm_styles import ArmStyles
-from recsim_lab.reporting.figures.base import counted, drawing, require_columns
+from recsim_lab.reporting.figures.base import MIN_SEEDS_FOR_INTERVAL, SHORT, counted, drawing, require_columns
 from recsim_lab.reporting.palette import INK, MUTED
 from recsim_lab.reporting.svg import TOOLTIP, inline_svg
 
 PANEL = (216.0, 138.0)
 """Width and height of a small panel."""
+# Bands of few seeds fill a panel, and those of many remedies lie over each other: they are drawn fainter.
+_FAINT, _MANY = 0.05, 5
 Metric = tuple[str, str, str]
 """Level, direction and name."""
 COLUMNS = ("arm", "level", "direction", "metric", "day", "mean", "baseline", "difference")
@@ -32,9 +34,10 @@ def metrics_over_days(days: pandas.DataFrame, metrics: Sequence[Metric], styles:
     require_columns(days, [*COLUMNS, "difference_low", "difference_high", "num_seeds"], "days")
     if not metrics:
         raise ValueError("metrics must name at least one, got none")
-    panels = tuple(_panel(days, metric, styles) for metric in metrics)
     drawn = [arm for arm in styles.of if arm in set(days["arm"])]
     num_seeds = int(days.loc[days["arm"] == styles.baseline, "num_seeds"].max())
+    faint = num_seeds < MIN_SEEDS_FOR_INTERVAL or len(styles.remedies) > _MANY
+    panels = tuple(_panel(days, metric, styles, faint) for metric in metrics)
     caption = (
         f"Mean over {counted(num_seeds, 'seed')}. Bands are 95% intervals, over seeds, of a remedy's difference from "
         f"{styles.baseline}, each of one day by itself: where a band leaves the black line, the two differ. Lines of "
@@ -49,7 +52,7 @@ def metrics_over_days(days: pandas.DataFrame, metrics: Sequence[Metric], styles:
     return Figure(panels, caption, alt, tuple(meaning(*metric) for metric in metrics), styles.legend(drawn), small=True)
 
 
-def _panel(days: pandas.DataFrame, metric: Metric, styles: ArmStyles) -> str:
+def _panel(days: pandas.DataFrame, metric: Metric, styles: ArmStyles, faint: bool) -> str:
     level, direction, name = metric
     here = days[(days["level"] == level) & (days["direction"] == direction) & (days["metric"] == name)]
     lines = {arm: _line(here, arm, styles.baseline, scale_of(name)) for arm in styles.of}
@@ -59,8 +62,9 @@ def _panel(days: pandas.DataFrame, metric: Metric, styles: ArmStyles) -> str:
         for arm, line in known.items():
             style = styles.of[arm]
             if style.is_remedy:
+                shade = _FAINT if faint else 2 * _FAINT
                 axes.fill_between(
-                    line["day"], line["low"], line["high"], color=style.colour.light, alpha=0.1, linewidth=0
+                    line["day"], line["low"], line["high"], color=style.colour.light, alpha=shade, linewidth=0
                 )
             (drawn,) = axes.plot(
                 line["day"],
@@ -171,9 +175,5 @@ def finish_days(axes: Axes, days: "pandas.Series[int]") -> None:
     axes.set_xlim(0, max(last, 1))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
-    axes.yaxis.set_major_formatter(FuncFormatter(_short()))
+    axes.yaxis.set_major_formatter(SHORT)
     axes.set_xlabel("day of the loop")
-
-
-def _short() -> Callable[[float, object], str]:
-    return lambda value, _: f"{value:,.6g}".replace("-", "\N{MINUS SIGN}")

@@ -9,9 +9,9 @@ from matplotlib.ticker import MaxNLocator
 from recsim_lab.evaluation.feedback.narrowing import PARTS
 from recsim_lab.reporting.blocks import Figure
 from recsim_lab.reporting.bubble_words import bubble_metric, bubble_name, estimate, meaning, name_with_unit, scale_of
-from recsim_lab.reporting.figures.base import drawing, require_columns
+from recsim_lab.reporting.figures.base import SHORT, drawing, require_columns
 from recsim_lab.reporting.palette import AGREE, DISAGREE, INK, MUTED
-from recsim_lab.reporting.svg import TOOLTIP, inline_svg
+from recsim_lab.reporting.svg import HALO, TOOLTIP, inline_svg
 
 NAMES = {
     "natural": "by itself",
@@ -67,6 +67,7 @@ def _panel(narrowing: pandas.DataFrame, direction: str, metric: str) -> str:
                 va="center",
                 fontsize=7.5,
                 color=INK.light,
+                gid=HALO,
             )
             at += 0.0 if part == "total" else value
             reached += [left, left + value]
@@ -75,5 +76,6 @@ def _panel(narrowing: pandas.DataFrame, direction: str, metric: str) -> str:
         axes.set(yticks=[], ylim=(len(PARTS) + 0.5, -0.8))
         axes.set_xlim(min(reached) - 0.6 * room, max(reached) + 0.6 * room)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+        axes.xaxis.set_major_formatter(SHORT)
         axes.grid(False, axis="y")
         return inline_svg(canvas)
