@@ -31,22 +31,22 @@ SHARES = frozenset(
 )
 """Metrics that are told in percent."""
 _NAMES = {
-    "calibration_js": "miscalibration, JS",
-    "calibration_kl": "miscalibration, KL",
-    "calibration_kl_gap": "miscalibration gap, niche users",
-    "caused_drift_gap": "caused drift gap, niche users",
+    "calibration_js": "miscalibration (JS)",
+    "calibration_kl": "miscalibration (KL)",
+    "calibration_kl_gap": "miscalibration gap of niche users",
+    "caused_drift_gap": "caused drift gap of niche users",
     "clicks_per_user": "clicks per user and day",
     EARNED: "clicks per user so far",
-    "cosine_model_nearest": "cosine, nearest by the model",
-    "cosine_true_nearest": "cosine, nearest at the start",
+    "cosine_model_nearest": "cosine (nearest by the model)",
+    "cosine_true_nearest": "cosine (nearest at the start)",
     "creator_gini": "Gini index of creators",
-    "drift_gap": "drift gap, niche users",
+    "drift_gap": "drift gap of niche users",
     "dwell_per_user": "minutes per user and day",
     "first_component_share": "share of first component",
     "gini": "Gini index of items",
-    "jaccard_model_nearest": "Jaccard, nearest by the model",
+    "jaccard_model_nearest": "Jaccard (nearest by the model)",
     "jaccard_random": "Jaccard of two users",
-    "jaccard_true_nearest": "Jaccard, nearest at the start",
+    "jaccard_true_nearest": "Jaccard (nearest at the start)",
     "mean_cosine": "cosine of two users",
     "niche_clicks_gap": "clicks of niche users above others'",
     "num_churned": "left for good",
@@ -56,7 +56,7 @@ _NAMES = {
     "return_days": "days until return",
     STABILITY: "stability of popularity",
     "top_share": "share of the top 1%",
-    "topic_entropy_gap": "topic entropy gap, niche users",
+    "topic_entropy_gap": "topic entropy gap of niche users",
 }
 _FORMS = {"effective_catalogue": ",.0f", "inter_user_distance": ".4f", "mean_cosine": ".4f"}
 """How metrics are written of which other decimals matter."""

@@ -33,23 +33,25 @@ def what_narrowed(run: LoopRun) -> str:
     sure = [metric for metric, less in known.items() if less.sure and towards[metric] > 0]
     against = [metric for metric, less in known.items() if less.sure and towards[metric] < 0]
     if len(sure) == len(known):
-        verdict = "Learning from its own shows narrowed what the model shows, beyond chance on all three counts"
+        verdict = "Learning from what it had shown narrowed what the model shows, beyond chance on all three counts"
     elif sure:
         counts = f"{len(sure)} of {len(known)} counts"
-        verdict = f"Learning from its own shows narrowed what the model shows, beyond chance on {counts}"
+        verdict = f"Learning from what it had shown narrowed what the model shows, beyond chance on {counts}"
     elif against:
-        verdict = "Learning from its own shows widened what the model shows, beyond chance on some counts"
+        verdict = "Learning from what it had shown widened what the model shows, beyond chance on some counts"
     elif all(value > 0 for value in towards.values()):
-        verdict = "Learning from its own shows seems to narrow what the model shows, but chance could look like that"
+        verdict = (
+            "Learning from what it had shown seems to narrow what the model shows, but chance could look like that"
+        )
     else:
-        verdict = "Whether learning from its own shows narrows what the model shows, this run can't tell"
+        verdict = "Whether learning from what it had shown narrows what the model shows, this run can't tell"
     (share, frozen_share, less_share), (items, frozen_items, less_items), (common, frozen_common, less_common) = (
         told[metric] for metric in MAIN
     )
     return (
         f"{verdict}. In the last {run.plan.recent_days} days it showed {share.text}% of the items on offer, its twin "
-        f"that was never retrained {frozen_share.text}%: {less_share.text} points {_ends(less_share)}. Its shows were "
-        f"as diverse as {items.text} items shown all alike, against {frozen_items.text}: {less_items.text} "
+        f"that was never retrained {frozen_share.text}%: {less_share.text} points {_ends(less_share)}. What it showed "
+        f"was as diverse as {items.text} items shown all alike, against {frozen_items.text}: {less_items.text} "
         f"{_ends(less_items)}. Two users had {common.text}% of their items in common, against {frozen_common.text}%: "
         f"{less_common.text} points {_ends(less_common)}.{_tastes(run)}"
     )
@@ -65,10 +67,11 @@ def _tastes(run: LoopRun) -> str:
         estimate("drift", *(float(drift.loc[name, end]) for end in ("value", "low", "high")), difference=True)
         for name in ("total", "retraining")
     )
+    points = replace(part, value=100 * part.value, low=100 * part.low, high=100 * part.high, form="+.1f")
     return (
-        f" Tastes moved by {total.value:.1%} of their length; learning from shows accounts for {part.value:+.1%} of it "
-        f"{_ends(replace(part, value=100 * part.value, low=100 * part.low, high=100 * part.high, form='+.1f'))}."
-    ).replace("-", "\N{MINUS SIGN}")
+        f" Tastes moved by {total.value:.1%} of their length, of which learning from what was shown accounts for "
+        f"{points.text} points {_ends(points)}."
+    )
 
 
 def _ends(told: Estimate) -> str:
@@ -90,7 +93,11 @@ def what_remedies_cost(run: LoopRun) -> str:
     paid = {arm: run.break_even(arm) for arm in run.remedies if run.break_even(arm) != NONE_IN_HORIZON}
     if paid:
         told = listed([f"{arm} (from day {day})" for arm, day in paid.items()], _MANY)
-        sentences.append(f"Within the loop, {len(paid)} of {len(run.remedies)} break even beyond chance: {told}.")
+        still = sum(total[arm].low > 0 for arm in paid)
+        sentences.append(
+            f"Within the loop, {len(paid)} of {len(run.remedies)} break even beyond chance, which is looked for on "
+            f"every day: {told}; at its end, {still or 'none'} of them still {'lies' if still == 1 else 'lie'} above zero."
+        )
     else:
         sentences.append("Within the loop, none breaks even beyond chance.")
     return "Remedies against none, in clicks per user: " + " ".join(sentences)

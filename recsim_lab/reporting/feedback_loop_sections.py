@@ -230,7 +230,7 @@ def narrowing(run: LoopRun) -> Section | None:
         "Where a change of tastes comes from",
         "Tastes change without any recommender, so not all of it is the loop's doing. Runs that differ in one thing "
         "each cut the change into parts: by itself (nobody is served), by choosing oneself (organic), by a model's "
-        "choice (frozen), by its retraining on its own shows (the loop). Only the last is the feedback.",
+        "choice (frozen), by its retraining on what it showed (the loop). Only the last is the feedback.",
         tuple(blocks),
     )
 

@@ -80,7 +80,7 @@ def welfare_levels(run: LoopRun) -> Table:
         "came or not. Satisfaction, true utility (of a shown item) and regret (expected clicks that the oracle's slate "
         "would have had more) are hidden from any real platform; the latter two are of "
         f"{run.plan.probe_share:.0%} of the requests. Controls that ran in fewer seeds met other worlds in the mean: "
-        "compare arms by the next table."
+        "compare arms by the table above."
     )
     return _table(rows, caption)
 
