@@ -18,8 +18,11 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from recsim_lab.evaluation.experiments.findings import effects_table
+from recsim_lab.evaluation.experiments.trials import TrialPlan, run_trials
 from recsim_lab.evaluation.feedback.controls import controls_table
 from recsim_lab.evaluation.feedback.differences import differences_table
+from recsim_lab.evaluation.feedback.equal_clicks import equal_clicks_table
 from recsim_lab.evaluation.feedback.frontier import frontier_table
 from recsim_lab.evaluation.feedback.narrowing import narrowing_table
 from recsim_lab.evaluation.feedback.plan import CONTROLS, NULL_TWIN, Arm, FeedbackPlan
@@ -27,7 +30,7 @@ from recsim_lab.evaluation.feedback.prices import remedies_table
 from recsim_lab.evaluation.feedback.study import check_feedback, examples_table, run_feedback, timeline_table
 from recsim_lab.reporting.words import interval_words
 from scenarios.command_line import console, counting, parse, plain_errors, run_folder, show_table
-from scenarios.factories import FACTORIES
+from scenarios.factories import DESIGNS, FACTORIES
 
 REMEDIES = {
     "epsilon .05": "{model_with}epsilon=0.05",
@@ -92,6 +95,12 @@ class Config:
     """Newest days that are measured."""
     price_days: int = 8
     """First days, whose loss is a remedy's cost, and last ones, whose difference is its gain."""
+    equal_clicks: int = 10
+    """Clicks of each user that count where arms are compared at equal numbers of them."""
+    tested: tuple[str, ...] = ()
+    """Names of remedies that an A/B test compares with no remedy, on pooled and on diverted data."""
+    test_days: int = 20
+    """Days of these tests."""
     probe_share: float = 0.02
     """Share of the requests whose regret is looked at."""
     num_workers: int = min(os.cpu_count() or 1, 8)
@@ -100,13 +109,14 @@ class Config:
     def plan(self) -> FeedbackPlan:
         """The loop without a remedy, remedies, controls and dials."""
         known = REMEDIES | MORE_REMEDIES
-        if unknown := [name for name in self.remedies if name not in known]:
+        if unknown := [name for name in (*self.remedies, *self.tested) if name not in known]:
             raise ValueError(f"remedies must be among {', '.join(known)}, got {unknown[0]!r}")
         if unknown := [name for name in self.dials if name not in DIALS]:
             raise ValueError(f"dials must be among {', '.join(DIALS)}, got {unknown[0]!r}")
         arms = [Arm("no remedy", self.model)]
         arms += [Arm(name, _spec(known[name], self.model), **_dial(name)) for name in self.remedies]
-        arms += [arm for name in self.dials for arm in _settings(name, self.model)]
+        named = {arm.policy for arm in arms}
+        arms += [arm for name in self.dials for arm in _settings(name, self.model) if arm.policy not in named]
         arms += [
             Arm("random", "random", role="control"),
             Arm("popularity", "popularity", role="control"),
@@ -130,6 +140,19 @@ class Config:
                     *("measure_every", "recent_days", "price_days", "probe_share"),
                 )
             },
+        )
+
+    def trials(self) -> TrialPlan:
+        """A/B tests of remedies, with the truth from twins."""
+        pairs = tuple((self.model, _spec((REMEDIES | MORE_REMEDIES)[name], self.model)) for name in self.tested)
+        return TrialPlan(
+            worlds=(self.world,),
+            seeds=tuple(range(self.control_seeds)),
+            pairs=pairs,
+            log_days=self.log_days,
+            days=self.test_days,
+            retrain_every=self.retrain_every,
+            interleave=False,
         )
 
 
@@ -167,6 +190,7 @@ PROFILES = {
     "demo": Config(),
     "standard": Config(
         name="standard",
+        tested=("epsilon .2", "calibrated"),
         measure_every=5,
         recent_days=10,
         price_days=10,
@@ -178,6 +202,7 @@ PROFILES = {
     ),
     "full": Config(
         name="full",
+        tested=("epsilon .2", "calibrated"),
         measure_every=5,
         recent_days=10,
         price_days=10,
@@ -215,7 +240,19 @@ def main() -> None:
         "narrowing": narrowing_table(timeline, plan),
         "frontier": frontier_table(timeline, plan),
         "examples": examples_table(outcomes, plan),
+        "equal_clicks": equal_clicks_table(outcomes, plan, FACTORIES, run.path, config.equal_clicks),
     }
+    if config.tested:
+        with counting("A/B tests of remedies, and their truth") as count:
+            results = run_trials(
+                config.trials(),
+                FACTORIES,
+                DESIGNS,
+                run.path / "experiments",
+                config.num_workers,
+                lambda unit, done, total: count(f"seed {unit.seed}", done, total),
+            )
+        tables["experiments"] = effects_table(results, config.trials())
     for name, table in tables.items():
         run.write_table(name, table)
     show_table(

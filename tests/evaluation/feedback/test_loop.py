@@ -16,6 +16,8 @@ from agents.registry import family_of, make_agent, target_of
 from recsim_lab.evaluation.bubble.concentration import coverage, gini
 from recsim_lab.evaluation.bubble.diversity import entropy
 from recsim_lab.evaluation.bubble.interactions import Interactions, topic_counts
+from recsim_lab.evaluation.bubble.metrics import RAREFIED
+from recsim_lab.evaluation.feedback.equal_clicks import equal_clicks_table
 from recsim_lab.evaluation.feedback.moment import Start, model_nearest, natural_preferences, preferences_at
 from recsim_lab.evaluation.feedback.plan import NOBODY, NULL_TWIN, START, Arm, FeedbackPlan, LoopUnit
 from recsim_lab.evaluation.feedback.study import STABILITY, Outcome, examples_table, run_feedback, timeline_table
@@ -73,8 +75,13 @@ LAST = slice(5 * TICKS_PER_DAY, 7 * TICKS_PER_DAY)
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
-    return run_feedback(PLAN, FACTORIES, tmp_path_factory.mktemp("loops"))
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("loops")
+
+
+@pytest.fixture(scope="module")
+def outcomes(folder: Path) -> list[Outcome]:
+    return run_feedback(PLAN, FACTORIES, folder)
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +223,22 @@ def test_examples_are_told_by_their_topics(outcomes: list[Outcome]) -> None:
     start = table[table["day"] == 0].pivot(index=["seed", "user", "topic"], columns="arm", values="taste")
     first = start.loc[0]
     assert (first.sub(first["no remedy"], axis=0).abs().drop(columns=NULL_TWIN) < 1e-12).all(axis=None)
+
+
+def test_arms_are_compared_on_users_who_clicked_enough_in_all_of_them(outcomes: list[Outcome], folder: Path) -> None:
+    table = equal_clicks_table(outcomes, PLAN, FACTORIES, folder, 1)
+    assert set(table["metric"]) == {metric.name for metric in RAREFIED}
+    for seed in PLAN.seeds:
+        clicked = [set(o.users["user"]) for o in outcomes if o.unit.seed == seed]
+        assert (table.loc[table["seed"] == seed, "num_users"] == len(set.intersection(*clicked))).all()
+    first = table[(table["seed"] == 0) & (table["metric"] == "rarefied_num_topics")]
+    assert (first["value"] == 1).all() and first["num_users"].iloc[0] > 0, "one click has one topic"
+    by_arm = table[table["seed"] == 0].pivot(index="metric", columns="arm", values="value")
+    pd.testing.assert_series_equal(by_arm["no remedy"], by_arm["twin"], check_names=False)
+    none = equal_clicks_table(outcomes, PLAN, FACTORIES, folder, 1000)
+    assert (none["num_users"] == 0).all() and none["value"].isna().all()
+    with pytest.raises(ValueError, match="num_clicks must be at least 1, got 0"):
+        equal_clicks_table(outcomes, PLAN, FACTORIES, folder, 0)
 
 
 def test_positive_controls_do_what_they_are_for(timeline: pd.DataFrame) -> None:
