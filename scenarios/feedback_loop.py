@@ -71,7 +71,7 @@ class Config:
     """Folder of the run under runs/feedback_loop/."""
     world: str = "everyday:num_users=300,num_items=1000"
     """The preset with its parameters."""
-    model: str = "mf:epochs=20,warm_epochs=1,weight_decay=0.03"
+    model: str = "mf:dim=16,epochs=20,warm_epochs=1,weight_decay=0.03,batch_size=4096"
     """The agent that learns from what it shows."""
     remedies: tuple[str, ...] = ("epsilon .2", "another model's items", "calibrated")
     """Names of remedies."""
@@ -87,7 +87,7 @@ class Config:
     """Days that each arm then serves and learns."""
     retrain_every: int = 1
     """Days from one retraining to the next."""
-    window_days: int = 30
+    window_days: int = 20
     """Newest days of the log that are learned from."""
     measure_every: int = 4
     """Days from one measurement of the bubble to the next."""
@@ -101,7 +101,7 @@ class Config:
     """Names of remedies that an A/B test compares with no remedy, on pooled and on diverted data."""
     test_days: int = 20
     """Days of these tests."""
-    probe_share: float = 0.02
+    probe_share: float = 0.05
     """Share of the requests whose regret is looked at."""
     num_workers: int = min(os.cpu_count() or 1, 8)
     """Processes."""
@@ -131,7 +131,6 @@ class Config:
             seeds=tuple(range(self.seeds)),
             arms=tuple(arms),
             control_seeds=self.control_seeds,
-            model=self.model,
             target=_spec("{model_with}epsilon=0.2", self.model),
             **{
                 name: getattr(self, name)

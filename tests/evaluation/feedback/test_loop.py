@@ -66,7 +66,7 @@ PLAN = FeedbackPlan(
     recent_days=2,
     price_days=2,
     dividend_days=1,
-    model=EASE,
+    student=EASE,
     target=f"{EASE},epsilon=0.5",
     probe_share=0.5,
     sample=10,
