@@ -26,6 +26,7 @@ from recsim_lab.evaluation.feedback.equal_clicks import equal_clicks_table
 from recsim_lab.evaluation.feedback.frontier import frontier_table
 from recsim_lab.evaluation.feedback.narrowing import narrowing_table
 from recsim_lab.evaluation.feedback.plan import CONTROLS, NULL_TWIN, Arm, FeedbackPlan
+from recsim_lab.evaluation.feedback.present import present_table
 from recsim_lab.evaluation.feedback.prices import remedies_table
 from recsim_lab.evaluation.feedback.study import check_feedback, examples_table, run_feedback, timeline_table
 from recsim_lab.reporting.words import interval_words
@@ -239,6 +240,7 @@ def main() -> None:
         "narrowing": narrowing_table(timeline, plan),
         "frontier": frontier_table(timeline, plan),
         "examples": examples_table(outcomes, plan),
+        "present": present_table(outcomes, plan, FACTORIES, run.path),
         "equal_clicks": equal_clicks_table(outcomes, plan, FACTORIES, run.path, config.equal_clicks),
     }
     if config.tested:

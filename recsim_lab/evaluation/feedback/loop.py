@@ -25,7 +25,7 @@ from recsim_lab.evaluation.plan import Factories
 from recsim_lab.evaluation.run_folder import RunFolder
 from recsim_lab.interaction_log import InteractionLog, read_log
 from recsim_lab.platform import Platform, Reference, Retraining
-from recsim_lab.policy import TICKS_PER_DAY, Policy
+from recsim_lab.policy import NEVER, TICKS_PER_DAY, Policy
 from recsim_lab.simulation.sessions import Sessions
 
 A = np.ndarray
@@ -154,6 +154,7 @@ class _Loop:
         arrays = {
             "preference": preferences_at(platform.service.sessions, day),
             "natural": natural_preferences(self.start, self.arm.luck, day),
+            "here": platform.service.due != NEVER,
             "shown": self.shown,
             "user": user,
             "item": item,

@@ -20,11 +20,12 @@ from recsim_lab.evaluation.bubble.metrics import RAREFIED
 from recsim_lab.evaluation.feedback.equal_clicks import equal_clicks_table
 from recsim_lab.evaluation.feedback.moment import Start, model_nearest, natural_preferences, preferences_at
 from recsim_lab.evaluation.feedback.plan import NOBODY, NULL_TWIN, START, Arm, FeedbackPlan, LoopUnit
+from recsim_lab.evaluation.feedback.present import present_table
 from recsim_lab.evaluation.feedback.study import STABILITY, Outcome, examples_table, run_feedback, timeline_table
 from recsim_lab.evaluation.plan import Factories
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.platform import Platform, Retraining
-from recsim_lab.policy import TICKS_PER_DAY, Observation, Policy
+from recsim_lab.policy import NEVER, TICKS_PER_DAY, Observation, Policy
 from recsim_lab.simulation.presets import make_world
 from recsim_lab.simulation.world import World
 
@@ -239,6 +240,24 @@ def test_arms_are_compared_on_users_who_clicked_enough_in_all_of_them(outcomes: 
     assert (none["num_users"] == 0).all() and none["value"].isna().all()
     with pytest.raises(ValueError, match="num_clicks must be at least 1, got 0"):
         equal_clicks_table(outcomes, PLAN, FACTORIES, folder, 0)
+
+
+def test_the_secondary_reading_is_of_users_who_are_there_in_every_arm(
+    outcomes: list[Outcome], folder: Path, looped: Platform
+) -> None:
+    table = present_table(outcomes, PLAN, FACTORIES, folder)
+    arms = {o.unit.arm: o.users for o in outcomes if o.unit.seed == 0}
+    np.testing.assert_array_equal(arms["no remedy"]["here"], looped.service.due < NEVER)
+    here = np.all([users["here"] for users in arms.values()], axis=0)
+    assert 0 < here.sum() < 30
+    told = table[(table["seed"] == 0) & (table["arm"] == "no remedy")].set_index("metric")
+    assert (told["num_users"] == here.sum()).all()
+    log = looped.log(PLAN.log_days)
+    assert told.loc["clicks_per_user", "value"] == pytest.approx(log.clicks[here[log.user]].sum() / here.sum() / 4)
+    users = arms["no remedy"]
+    moved = np.linalg.norm(users["preference"] - users["natural"], axis=1)[here]
+    start = np.linalg.norm(looped.world.population.latent, axis=1)[here]  # lengths are kept
+    assert told.loc["caused_drift", "value"] == pytest.approx((moved / start).mean(), rel=1e-4)
 
 
 def test_positive_controls_do_what_they_are_for(timeline: pd.DataFrame) -> None:
