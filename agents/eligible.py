@@ -61,9 +61,8 @@ def eligible_items(observation: Observation, num_slots: int) -> EligibleItems:
     """
     table, num_items = observation.features, observation.features.num_items
     # What is on offer is the same between one change of the catalogue and the next.
-    changes = np.unique(np.concatenate([table.release, table.withdrawal]))
     _, first, of_list = np.unique(
-        np.searchsorted(changes, observation.tick, side="right"), return_index=True, return_inverse=True
+        np.searchsorted(table.changes, observation.tick, side="right"), return_index=True, return_inverse=True
     )
     on_offer = table.on_offer(observation.tick[first])
     listed = np.flatnonzero(on_offer)
@@ -94,10 +93,9 @@ def num_eligible(observation: Observation, up_to: int) -> Int[A, " rows"]:
 
 def num_on_offer(features: FeatureTable, tick: Int[A, " rows"]) -> Int[A, " rows"]:
     """How many items are on offer at each tick."""
-    num_released = np.searchsorted(np.sort(features.release), tick, side="right")
-    # An item that is withdrawn before it is released never is.
-    num_gone = np.searchsorted(np.sort(np.maximum(features.release, features.withdrawal)), tick, side="right")
-    return num_released - num_gone
+    return np.searchsorted(features.releases, tick, side="right") - np.searchsorted(
+        features.removals, tick, side="right"
+    )
 
 
 def may_be_shown(observation: Observation, items: Int[A, "rows candidates"]) -> Bool[A, "rows candidates"]:

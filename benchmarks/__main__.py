@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import (
+    combinators,
     environment,
+    feedback,
     limit,
     losses,
     off_policy,
@@ -49,6 +51,8 @@ def measurements() -> Iterator[dict[str, Any]]:
     yield training.two_tower_epoch()
     yield training.dcn_epoch()
     yield sequence_training.sasrec_epoch()
+    yield from combinators.overheads()
+    yield from feedback.growth()
     yield two_stage.factor_top_10()
     yield two_stage.large_catalogue_in_fresh_process()
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -74,9 +75,27 @@ class FeatureTable:
     def num_items(self) -> int:
         return len(self.release)
 
+    @cached_property
+    def releases(self) -> Int[A, " items"]:
+        """The ticks at which items come, ascending."""
+        return np.sort(self.release)
+
+    @cached_property
+    def removals(self) -> Int[A, " items"]:
+        """The ticks at which items are gone, ascending; one that is withdrawn before it is released never comes."""
+        return np.sort(np.maximum(self.release, self.withdrawal))
+
+    @cached_property
+    def changes(self) -> Int[A, " changes"]:
+        """The ticks at which what is on offer changes, ascending."""
+        return np.unique(np.concatenate([self.release, self.withdrawal]))
+
     def on_offer(self, tick: Int[A, " rows"]) -> Bool[A, "rows items"]:
-        """Whether each item can be shown at each tick. Requests of one tick share one row of memory."""
-        if len(tick) > 1 and (tick == tick[0]).all():
+        """Whether each item can be shown at each tick. Requests share one row of memory where nothing changes between
+        them."""
+        if len(tick) > 1 and self.changes.searchsorted(tick.min(), "right") == self.changes.searchsorted(
+            tick.max(), "right"
+        ):
             return np.broadcast_to(self.on_offer(tick[:1]), (len(tick), self.num_items))
         return (self.release <= tick[:, None]) & (tick[:, None] < self.withdrawal)
 

@@ -19,18 +19,22 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from recsim_lab.evaluation.experiments.findings import effects_table
+from recsim_lab.evaluation.experiments.trials import TrialPlan, run_trials
 from recsim_lab.evaluation.feedback.controls import controls_table
 from recsim_lab.evaluation.feedback.days import days_table, welfare_table
 from recsim_lab.evaluation.feedback.differences import differences_table
+from recsim_lab.evaluation.feedback.equal_clicks import equal_clicks_table
 from recsim_lab.evaluation.feedback.frontier import frontier_table
 from recsim_lab.evaluation.feedback.narrowing import narrowing_table
 from recsim_lab.evaluation.feedback.plan import CONTROLS, NULL_TWIN, Arm, FeedbackPlan
+from recsim_lab.evaluation.feedback.present import present_table
 from recsim_lab.evaluation.feedback.prices import remedies_table
 from recsim_lab.evaluation.feedback.study import check_feedback, examples_table, run_feedback, timeline_table
 from recsim_lab.reporting.feedback_loop import write_feedback_loop_report
 from recsim_lab.reporting.words import interval_words
 from scenarios.command_line import console, counting, parse, plain_errors, run_folder, show_table
-from scenarios.factories import FACTORIES
+from scenarios.factories import DESIGNS, FACTORIES
 
 REMEDIES = {
     "epsilon .05": "{model_with}epsilon=0.05",
@@ -71,7 +75,7 @@ class Config:
     """Folder of the run under runs/feedback_loop/."""
     world: str = "everyday:num_users=300,num_items=1000"
     """The preset with its parameters."""
-    model: str = "mf:epochs=20,warm_epochs=1,weight_decay=0.03"
+    model: str = "mf:dim=16,epochs=20,warm_epochs=1,weight_decay=0.03,batch_size=4096"
     """The agent that learns from what it shows."""
     remedies: tuple[str, ...] = ("epsilon .2", "another model's items", "calibrated")
     """Names of remedies."""
@@ -87,7 +91,7 @@ class Config:
     """Days that each arm then serves and learns."""
     retrain_every: int = 1
     """Days from one retraining to the next."""
-    window_days: int = 30
+    window_days: int = 20
     """Newest days of the log that are learned from."""
     measure_every: int = 4
     """Days from one measurement of the bubble to the next."""
@@ -95,7 +99,13 @@ class Config:
     """Newest days that are measured."""
     price_days: int = 8
     """First days, whose loss is a remedy's cost, and last ones, whose difference is its gain."""
-    probe_share: float = 0.02
+    equal_clicks: int = 10
+    """Clicks of each user that count where arms are compared at equal numbers of them."""
+    tested: tuple[str, ...] = ()
+    """Names of remedies that an A/B test compares with no remedy, on pooled and on diverted data."""
+    test_days: int = 20
+    """Days of these tests."""
+    probe_share: float = 0.05
     """Share of the requests whose regret is looked at."""
     num_workers: int = min(os.cpu_count() or 1, 8)
     """Processes."""
@@ -103,13 +113,14 @@ class Config:
     def plan(self) -> FeedbackPlan:
         """The loop without a remedy, remedies, controls and dials."""
         known = REMEDIES | MORE_REMEDIES
-        if unknown := [name for name in self.remedies if name not in known]:
+        if unknown := [name for name in (*self.remedies, *self.tested) if name not in known]:
             raise ValueError(f"remedies must be among {', '.join(known)}, got {unknown[0]!r}")
         if unknown := [name for name in self.dials if name not in DIALS]:
             raise ValueError(f"dials must be among {', '.join(DIALS)}, got {unknown[0]!r}")
         arms = [Arm("no remedy", self.model)]
         arms += [Arm(name, _spec(known[name], self.model), **_dial(name)) for name in self.remedies]
-        arms += [arm for name in self.dials for arm in _settings(name, self.model)]
+        named = {arm.policy for arm in arms}
+        arms += [arm for name in self.dials for arm in _settings(name, self.model) if arm.policy not in named]
         arms += [
             Arm("random", "random", role="control"),
             Arm("popularity", "popularity", role="control"),
@@ -124,7 +135,6 @@ class Config:
             seeds=tuple(range(self.seeds)),
             arms=tuple(arms),
             control_seeds=self.control_seeds,
-            model=self.model,
             target=_spec("{model_with}epsilon=0.2", self.model),
             **{
                 name: getattr(self, name)
@@ -133,6 +143,19 @@ class Config:
                     *("measure_every", "recent_days", "price_days", "probe_share"),
                 )
             },
+        )
+
+    def trials(self) -> TrialPlan:
+        """A/B tests of remedies, with the truth from twins."""
+        pairs = tuple((self.model, _spec((REMEDIES | MORE_REMEDIES)[name], self.model)) for name in self.tested)
+        return TrialPlan(
+            worlds=(self.world,),
+            seeds=tuple(range(self.control_seeds)),
+            pairs=pairs,
+            log_days=self.log_days,
+            days=self.test_days,
+            retrain_every=self.retrain_every,
+            interleave=False,
         )
 
 
@@ -170,6 +193,7 @@ PROFILES = {
     "demo": Config(),
     "standard": Config(
         name="standard",
+        tested=("epsilon .2", "calibrated"),
         measure_every=5,
         recent_days=10,
         price_days=10,
@@ -181,6 +205,7 @@ PROFILES = {
     ),
     "full": Config(
         name="full",
+        tested=("epsilon .2", "calibrated"),
         measure_every=5,
         recent_days=10,
         price_days=10,
@@ -220,7 +245,20 @@ def main() -> None:
         "narrowing": narrowing_table(timeline, plan),
         "frontier": frontier_table(timeline, plan),
         "examples": examples_table(outcomes, plan),
+        "present": present_table(outcomes, plan, FACTORIES, run.path),
+        "equal_clicks": equal_clicks_table(outcomes, plan, FACTORIES, run.path, config.equal_clicks),
     }
+    if config.tested:
+        with counting("A/B tests of remedies, and their truth") as count:
+            results = run_trials(
+                config.trials(),
+                FACTORIES,
+                DESIGNS,
+                run.path / "experiments",
+                config.num_workers,
+                lambda unit, done, total: count(f"seed {unit.seed}", done, total),
+            )
+        tables["experiments"] = effects_table(results, config.trials())
     for name, table in tables.items():
         run.write_table(name, table)
     report = write_feedback_loop_report(run.path, tables, plan, provenance, config.remedies)

@@ -34,7 +34,9 @@ class Recorder(Probe):
     def moments(self, world: World) -> "Moments":
         """All that was recorded."""
         names = self.parts[0] if self.parts else {}
-        return Moments(world, {name: np.concatenate([part[name] for part in self.parts]) for name in names})
+        state = {name: np.concatenate([part[name] for part in self.parts]) for name in names}
+        order = np.lexsort((state["step"], state["tick"])) if state else slice(0)
+        return Moments(world, {name: values[order] for name, values in state.items()})
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,20 @@ def test_the_size_of_batches_changes_nothing(
         pd.testing.assert_frame_equal(platforms[0].daily(), platform.daily())
 
 
-def test_requests_come_in_batches_of_those_who_are_due(world: World, scripted: Callable[..., Any]) -> None:
+def test_how_many_are_served_at_once_changes_nothing(
+    world: World, assert_same_log: SameLog, assert_same_state: SameState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = RepeatRules(EpsilonGreedy(Popularity(), 0.2))
+    whole = Platform(world, policy, seed=4, retraining=Retraining(1))
+    whole.run(4)
+    monkeypatch.setattr("recsim_lab.platform.platform.SERVED_AT_ONCE", 7)
+    few = Platform(world, policy, seed=4, retraining=Retraining(1))
+    few.run(4)
+    assert_same_log(whole.log(), few.log())
+    assert_same_state(whole, few)
+
+
+def test_requests_come_in_batches(world: World, scripted: Callable[..., Any]) -> None:
     policy = scripted(_first_items)
     log = Platform(world, policy, seed=4, max_batch=7).run(3)
     assert sum(policy.num_requests) == len(log)
@@ -237,11 +250,13 @@ def test_everybody_leaves_and_nothing_happens_any_more(world: World) -> None:
 
 def test_the_probe_sees_the_truth_just_before_the_answer(world: World) -> None:
     seen: list[tuple[A, A, A]] = []
+    moments: list[A] = []
 
     class Watching(Probe):
         def __call__(self, sessions: Sessions, rows: A, observation: Observation, slates: A) -> None:
             np.testing.assert_array_equal(sessions.state["profile"][rows], observation.user)
             np.testing.assert_array_equal(sessions.state["step"][rows], observation.step)
+            moments.append(np.stack([observation.tick, observation.step]))
             seen.append((observation.user, slates, world.click_probability(sessions.state, rows, slates)))
 
         def figures(self) -> dict[str, float]:
@@ -250,9 +265,12 @@ def test_the_probe_sees_the_truth_just_before_the_answer(world: World) -> None:
     platform = Platform(world, RepeatRules(Random()), seed=4, probe=Watching())
     log = platform.run(8)
     np.testing.assert_array_equal(platform.daily()["num_seen"], platform.daily()["num_slates"].cumsum())
-    np.testing.assert_array_equal(np.concatenate([users for users, _, _ in seen]), log.user)
-    np.testing.assert_array_equal(np.concatenate([slates for _, slates, _ in seen]), log.slate)
-    chance = np.concatenate([chances for _, _, chances in seen]).sum(axis=1)
+    tick, step = np.concatenate(moments, axis=1)
+    by_time = np.lexsort((step, tick))
+    users, slates, chances = (np.concatenate(values)[by_time] for values in zip(*seen, strict=True))
+    np.testing.assert_array_equal(users, log.user)
+    np.testing.assert_array_equal(slates, log.slate)
+    chance = chances.sum(axis=1)
     clicks = log.clicks.sum(axis=1)
     # At most one click a slate: the sum of Bernoulli trials, 4 standard deviations.
     assert len(log) > 500
@@ -357,7 +375,7 @@ def test_a_platform_that_stopped_inside_a_day_does_not_go_on(
     fails = True
 
     def failing(observation: Observation, num_slots: int) -> A:
-        if fails and observation.tick[0] >= 2 * TICKS_PER_DAY + 600:
+        if fails and observation.tick[-1] >= 2 * TICKS_PER_DAY + 600:
             raise ZeroDivisionError
         return _first_items(observation, num_slots)
 

@@ -47,7 +47,7 @@ class TrialPlan:
 
     In each world and seed `logging_policy` serves for `log_days`, and agents learn from that. `pairs` are of a control
     and a challenger, who then serve for `days` days, once without learning and once learning every `retrain_every`
-    days. What users did in the log is the covariate of CUPED.
+    days. What users did in the log is the covariate of CUPED. `interleave` says whether they also share slates.
     """
 
     worlds: tuple[str, ...]
@@ -58,6 +58,7 @@ class TrialPlan:
     days: int = 8
     retrain_every: int = 2
     history: int = 128
+    interleave: bool = True
 
     def __post_init__(self) -> None:
         for name in ("worlds", "seeds", "pairs"):
@@ -124,6 +125,8 @@ def trials(plan: TrialPlan) -> list[Trial]:
     """All trials of one world and seed."""
     alone = [Trial((agent,), "alone", learning) for learning in ("frozen", "pooled") for agent in plan.agents]
     divided = [Trial(pair, "a/b", learning) for pair in plan.pairs for learning in ("pooled", "diverted")]
+    if not plan.interleave:
+        return alone + divided
     return alone + divided + [Trial(pair, "interleaved", some) for pair in plan.pairs for some in ("frozen", "pooled")]
 
 

@@ -25,7 +25,7 @@ from recsim_lab.evaluation.plan import Factories
 from recsim_lab.evaluation.run_folder import RunFolder
 from recsim_lab.interaction_log import InteractionLog, read_log
 from recsim_lab.platform import Platform, Reference, Retraining
-from recsim_lab.policy import TICKS_PER_DAY, Policy
+from recsim_lab.policy import NEVER, TICKS_PER_DAY, Policy
 from recsim_lab.simulation.sessions import Sessions
 
 A = np.ndarray
@@ -33,7 +33,7 @@ A = np.ndarray
 
 def run_arm(unit: LoopUnit, plan: FeedbackPlan, factories: Factories, folder: Path) -> None:
     """Serve an arm to the end of its loop and write its `result.json` and `users.npz`."""
-    start, log = _start(unit.seed, plan, factories, folder)
+    start, log = start_of_loop(unit.seed, plan, factories, folder)
     arm, place = plan.by_name[unit.arm], folder / "units" / unit.folder
     platform = _platform(arm, unit.seed, start, log, plan, factories, place)
     loop = _Loop(arm, plan, start, place)
@@ -154,6 +154,7 @@ class _Loop:
         arrays = {
             "preference": preferences_at(platform.service.sessions, day),
             "natural": natural_preferences(self.start, self.arm.luck, day),
+            "here": platform.service.due != NEVER,
             "shown": self.shown,
             "user": user,
             "item": item,
@@ -179,7 +180,7 @@ def _welfare(log: InteractionLog, mainstream: A) -> dict[str, float]:
 
 
 @lru_cache(maxsize=1)
-def _start(seed: int, plan: FeedbackPlan, factories: Factories, folder: Path) -> tuple[Start, InteractionLog]:
+def start_of_loop(seed: int, plan: FeedbackPlan, factories: Factories, folder: Path) -> tuple[Start, InteractionLog]:
     """The platform of a seed after the log before the loop, collected or read back; kept for a worker's next arm."""
     world = factories.world(plan.world, seed)
     policy = factories.rules(factories.agent(plan.logging, seed))
@@ -226,7 +227,7 @@ def _worth(
 def _baseline(seed: int, plan: FeedbackPlan, factories: Factories, folder: Path) -> Platform:
     """The loop without a remedy at its end, read back; kept for a worker's next arm."""
     place = folder / "units" / LoopUnit(seed, plan.baseline.name).folder
-    return _platform(plan.baseline, seed, *_start(seed, plan, factories, folder), plan, factories, place)
+    return _platform(plan.baseline, seed, *start_of_loop(seed, plan, factories, folder), plan, factories, place)
 
 
 def _rewards(

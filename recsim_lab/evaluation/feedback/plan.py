@@ -56,8 +56,8 @@ class FeedbackPlan:
     `loop_days`; agents learn every `retrain_every` days from the last `window_days` of what they showed, and of the log
     before. The first arm is the baseline, the loop without a remedy. Controls run in the first `control_seeds` seeds.
     Every `measure_every` days the bubble is measured over the last `recent_days`. Costs and gains are those of the
-    first and the last `price_days`; the learning dividend is measured in `dividend_days` after the loop. `model` is
-    refitted on each arm's last `window_days`, which tells what its log is worth, as does how well a `target`, which has
+    first and the last `price_days`; the learning dividend is measured in `dividend_days` after the loop. A `student`
+    learns from each arm's last `window_days`, which tells what its log is worth, as does how well a `target`, which has
     learned from the log before, can be valued from it. Regret is known of a `probe_share` of
     the requests; at most `sample` users are compared in pairs.
     """
@@ -74,8 +74,8 @@ class FeedbackPlan:
     measure_every: int = 5
     recent_days: int = 10
     price_days: int = 10
-    dividend_days: int = 4
-    model: str = "mf"
+    dividend_days: int = 3
+    student: str = "ease"
     target: str = "mf:epsilon=0.2"
     probe_share: float = 0.05
     sample: int = 1000

@@ -43,7 +43,7 @@ class Outcome:
 
 def check_feedback(plan: FeedbackPlan, factories: Factories) -> None:
     """Raise the ValueError of the first agent or world that can't be made, before anything is run or written."""
-    for spec in (plan.logging, plan.model, plan.target, *(arm.policy for arm in plan.arms if not arm.is_reference)):
+    for spec in (plan.logging, plan.student, plan.target, *(arm.policy for arm in plan.arms if not arm.is_reference)):
         factories.agent(spec, plan.seeds[0])
     factories.world(plan.world, plan.seeds[0])
 

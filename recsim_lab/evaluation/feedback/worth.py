@@ -20,7 +20,7 @@ A = np.ndarray
 
 NUM_RANKED, NUM_JUDGES = 200, 300
 """Items that are ranked for each user, and users for whom that is done."""
-VALUED_DAYS, NUM_VALUED = 2, 1000
+VALUED_DAYS, NUM_VALUED = 2, 500
 """Days after the loop whose log tells of another policy, and most of its slates that are read."""
 
 
@@ -33,7 +33,7 @@ def worth_of_log(
     `refit_clicks` are the expected clicks of its slates; `refit_rank_agreement` is the mean Spearman correlation of its
     scores with true utility over random items.
     """
-    agent = factories.agent(plan.model, seed)
+    agent = factories.agent(plan.student, seed)
     agent.learn(log)
     policy = factories.rules(agent)
     ranker = policy.ranker

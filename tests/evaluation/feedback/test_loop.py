@@ -16,13 +16,16 @@ from agents.registry import family_of, make_agent, target_of
 from recsim_lab.evaluation.bubble.concentration import coverage, gini
 from recsim_lab.evaluation.bubble.diversity import entropy
 from recsim_lab.evaluation.bubble.interactions import Interactions, topic_counts
+from recsim_lab.evaluation.bubble.metrics import RAREFIED
+from recsim_lab.evaluation.feedback.equal_clicks import equal_clicks_table
 from recsim_lab.evaluation.feedback.moment import Start, model_nearest, natural_preferences, preferences_at
 from recsim_lab.evaluation.feedback.plan import NOBODY, NULL_TWIN, START, Arm, FeedbackPlan, LoopUnit
+from recsim_lab.evaluation.feedback.present import present_table
 from recsim_lab.evaluation.feedback.study import STABILITY, Outcome, examples_table, run_feedback, timeline_table
 from recsim_lab.evaluation.plan import Factories
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.platform import Platform, Retraining
-from recsim_lab.policy import TICKS_PER_DAY, Observation, Policy
+from recsim_lab.policy import NEVER, TICKS_PER_DAY, Observation, Policy
 from recsim_lab.simulation.presets import make_world
 from recsim_lab.simulation.world import World
 
@@ -64,7 +67,7 @@ PLAN = FeedbackPlan(
     recent_days=2,
     price_days=2,
     dividend_days=1,
-    model=EASE,
+    student=EASE,
     target=f"{EASE},epsilon=0.5",
     probe_share=0.5,
     sample=10,
@@ -73,8 +76,13 @@ LAST = slice(5 * TICKS_PER_DAY, 7 * TICKS_PER_DAY)
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
-    return run_feedback(PLAN, FACTORIES, tmp_path_factory.mktemp("loops"))
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("loops")
+
+
+@pytest.fixture(scope="module")
+def outcomes(folder: Path) -> list[Outcome]:
+    return run_feedback(PLAN, FACTORIES, folder)
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +224,40 @@ def test_examples_are_told_by_their_topics(outcomes: list[Outcome]) -> None:
     start = table[table["day"] == 0].pivot(index=["seed", "user", "topic"], columns="arm", values="taste")
     first = start.loc[0]
     assert (first.sub(first["no remedy"], axis=0).abs().drop(columns=NULL_TWIN) < 1e-12).all(axis=None)
+
+
+def test_arms_are_compared_on_users_who_clicked_enough_in_all_of_them(outcomes: list[Outcome], folder: Path) -> None:
+    table = equal_clicks_table(outcomes, PLAN, FACTORIES, folder, 1)
+    assert set(table["metric"]) == {metric.name for metric in RAREFIED}
+    for seed in PLAN.seeds:
+        clicked = [set(o.users["user"]) for o in outcomes if o.unit.seed == seed]
+        assert (table.loc[table["seed"] == seed, "num_users"] == len(set.intersection(*clicked))).all()
+    first = table[(table["seed"] == 0) & (table["metric"] == "rarefied_num_topics")]
+    assert (first["value"] == 1).all() and first["num_users"].iloc[0] > 0, "one click has one topic"
+    by_arm = table[table["seed"] == 0].pivot(index="metric", columns="arm", values="value")
+    pd.testing.assert_series_equal(by_arm["no remedy"], by_arm["twin"], check_names=False)
+    none = equal_clicks_table(outcomes, PLAN, FACTORIES, folder, 1000)
+    assert (none["num_users"] == 0).all() and none["value"].isna().all()
+    with pytest.raises(ValueError, match="num_clicks must be at least 1, got 0"):
+        equal_clicks_table(outcomes, PLAN, FACTORIES, folder, 0)
+
+
+def test_the_secondary_reading_is_of_users_who_are_there_in_every_arm(
+    outcomes: list[Outcome], folder: Path, looped: Platform
+) -> None:
+    table = present_table(outcomes, PLAN, FACTORIES, folder)
+    arms = {o.unit.arm: o.users for o in outcomes if o.unit.seed == 0}
+    np.testing.assert_array_equal(arms["no remedy"]["here"], looped.service.due < NEVER)
+    here = np.all([users["here"] for users in arms.values()], axis=0)
+    assert 0 < here.sum() < 30
+    told = table[(table["seed"] == 0) & (table["arm"] == "no remedy")].set_index("metric")
+    assert (told["num_users"] == here.sum()).all()
+    log = looped.log(PLAN.log_days)
+    assert told.loc["clicks_per_user", "value"] == pytest.approx(log.clicks[here[log.user]].sum() / here.sum() / 4)
+    users = arms["no remedy"]
+    moved = np.linalg.norm(users["preference"] - users["natural"], axis=1)[here]
+    start = np.linalg.norm(looped.world.population.latent, axis=1)[here]  # lengths are kept
+    assert told.loc["caused_drift", "value"] == pytest.approx((moved / start).mean(), rel=1e-4)
 
 
 def test_positive_controls_do_what_they_are_for(timeline: pd.DataFrame) -> None:
