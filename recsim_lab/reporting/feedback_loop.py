@@ -10,6 +10,7 @@ from recsim_lab.evaluation.feedback.plan import FeedbackPlan
 from recsim_lab.reporting import feedback_loop_sections as parts
 from recsim_lab.reporting.blocks import Section
 from recsim_lab.reporting.feedback_loop_answer import answer
+from recsim_lab.reporting.feedback_loop_readings import other_readings
 from recsim_lab.reporting.feedback_loop_run import LoopRun
 from recsim_lab.reporting.report import Provenance, write_figure, write_report
 
@@ -23,7 +24,8 @@ def write_feedback_loop_report(
 ) -> Path:
     """Write `report.html` and `figures/` into the run's folder; returns the report's path.
 
-    `tables` are those of `recsim_lab.evaluation.feedback`, by the names in `feedback_loop_run.TABLES`; `provenance` is
+    `tables` are those of `recsim_lab.evaluation.feedback`, by the names in `feedback_loop_run.TABLES` and, if any,
+    `feedback_loop_readings`; `provenance` is
     the content of the run's `config.json`. `remedies` are the arms that are shown in all sections (without: remedies
     that are no setting of a dial); further settings of dials are shown at equal price alone.
     """
@@ -40,6 +42,7 @@ def write_feedback_loop_report(
         parts.equal_price(run),
         parts.narrowing(run),
         parts.lives(run),
+        other_readings(run),
         parts.trust(run),
         parts.how(run),
     )

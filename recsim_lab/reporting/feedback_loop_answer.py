@@ -95,8 +95,8 @@ def what_remedies_cost(run: LoopRun) -> str:
         told = listed([f"{arm} (from day {day})" for arm, day in paid.items()], _MANY)
         still = sum(total[arm].low > 0 for arm in paid)
         sentences.append(
-            f"Within the loop, {len(paid)} of {len(run.remedies)} break even beyond chance, which is looked for on "
-            f"every day: {told}; at its end, {still or 'none'} of them still {'lies' if still == 1 else 'lie'} above zero."
+            f"Within the loop, {len(paid)} of {len(run.remedies)} break even beyond chance, looked for on every day: "
+            f"{told}; at its end, {still or 'none'} of them still {'lies' if still == 1 else 'lie'} above zero."
         )
     else:
         sentences.append("Within the loop, none breaks even beyond chance.")

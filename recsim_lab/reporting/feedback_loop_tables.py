@@ -204,10 +204,10 @@ def worth(run: LoopRun, arms: Sequence[str]) -> Table:
     rows = [{"arm": arm} | {name: run.price(arm, *column) for name, column in columns.items()} for arm in arms]
     refused = float(run.prices[arms[0]].get("value_refused_baseline", np.nan))
     caption = (
-        "Refit: a new model learned from the arm's log alone, against one from the log without a remedy; "
-        "expected clicks per slate where it serves the users before the loop, and Spearman's correlation of its scores "
-        "with true utility. Value: the relative error of what the arm's log tells of another policy's value, in the "
-        "seeds where it tells any, and the share of those where it can't"
+        f"Refit: a new model ({run.plan.student}) learned from the arm's log alone, against one from the log without "
+        "a remedy; expected clicks per slate where it serves the users before the loop, and Spearman's correlation of "
+        "its scores with true utility. Value: the relative error of what the arm's log tells of another policy's "
+        "value, in the seeds where it tells any, and the share of those where it can't"
         + (f" (without a remedy: {refused:.0%})" if np.isfinite(refused) else "")
         + f". 95% intervals over seeds, each by itself. {_CHANCE}"
     )
