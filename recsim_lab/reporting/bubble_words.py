@@ -71,6 +71,12 @@ def bubble_metric(level: str, direction: str, metric: str) -> BubbleMetric | Non
     return _KNOWN.get((level, direction, metric))
 
 
+def turned(level: str, direction: str, metric: str) -> bool:
+    """Whether more of it is narrower, so that its axis is turned for down to be narrower."""
+    known = bubble_metric(level, direction, metric)
+    return known is not None and known.narrower == "higher"
+
+
 def bubble_name(metric: str) -> str:
     """`effective_catalogue` as `effective catalogue`, without a unit."""
     return _NAMES.get(metric, metric.replace("_", " "))

@@ -9,7 +9,15 @@ from matplotlib.ticker import MaxNLocator
 
 from recsim_lab.evaluation.feedback.plan import START
 from recsim_lab.reporting.blocks import Figure
-from recsim_lab.reporting.bubble_words import bubble_metric, bubble_name, estimate, meaning, name_with_unit, scale_of
+from recsim_lab.reporting.bubble_words import (
+    bubble_metric,
+    bubble_name,
+    estimate,
+    meaning,
+    name_with_unit,
+    scale_of,
+    turned,
+)
 from recsim_lab.reporting.figures.arm_styles import ArmStyles
 from recsim_lab.reporting.figures.base import MIN_SEEDS_FOR_INTERVAL, SHORT, counted, drawing, require_columns
 from recsim_lab.reporting.palette import INK, MUTED
@@ -84,8 +92,7 @@ def _panel(days: pandas.DataFrame, metric: Metric, styles: ArmStyles, faint: boo
             axes.set_ylim(*limits(means, ends))
         else:
             axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color=MUTED.light)
-        told = bubble_metric(level, direction, name)
-        if told is not None and told.narrower == "higher":
+        if turned(*metric):
             axes.invert_yaxis()
         finish_days(axes, here["day"])
         return inline_svg(canvas)
@@ -157,7 +164,7 @@ def differences_over_days(
     return Figure(tuple(panels), caption, alt, small=True)
 
 
-def limits(means: "pandas.Series[float]", ends: "pandas.Series[float]") -> tuple[float, float]:
+def limits(means: pandas.Series, ends: pandas.Series) -> tuple[float, float]:
     """Room for the means and, up to a half of their range beyond, for the intervals: few seeds make these vast."""
     known = means.dropna()
     if known.empty:
@@ -169,7 +176,7 @@ def limits(means: "pandas.Series[float]", ends: "pandas.Series[float]") -> tuple
     return max(lowest, low - 0.5 * room) - 0.05 * room, min(highest, high + 0.5 * room) + 0.05 * room
 
 
-def finish_days(axes: Axes, days: "pandas.Series[int]") -> None:
+def finish_days(axes: Axes, days: pandas.Series) -> None:
     """An axis of whole days, and few numbers on the other."""
     last = int(days.max()) if len(days) else 1
     axes.set_xlim(0, max(last, 1))

@@ -10,7 +10,7 @@ from recsim_lab.evaluation.statistics import mean_interval, paired_interval
 from recsim_lab.reporting.blocks import Section, Table
 from recsim_lab.reporting.bubble_words import estimate, name_with_unit
 from recsim_lab.reporting.experiments import compared_effects
-from recsim_lab.reporting.feedback_loop_run import LoopRun
+from recsim_lab.reporting.feedback_loop.run import LoopRun
 from recsim_lab.reporting.words import Estimate
 
 EQUAL_CLICKS, PRESENT, EXPERIMENTS = "equal_clicks", "present", "experiments"

@@ -7,7 +7,7 @@ from scipy import stats
 
 from recsim_lab.evaluation.feedback.prices import NONE_IN_HORIZON
 from recsim_lab.reporting.bubble_words import MAIN, estimate
-from recsim_lab.reporting.feedback_loop_run import FROZEN, LoopRun
+from recsim_lab.reporting.feedback_loop.run import FROZEN, LoopRun
 from recsim_lab.reporting.figures.base import counted
 from recsim_lab.reporting.words import Estimate, listed
 
