@@ -5,14 +5,7 @@ import pandas as pd
 
 from recsim_lab.evaluation.feedback.frontier import NOT_REACHABLE
 from recsim_lab.reporting.blocks import Section, Table
-from recsim_lab.reporting.bubble_words import (
-    MAIN,
-    SHORT_LEVELS,
-    bubble_metric,
-    estimate,
-    name_with_unit,
-    scale_of,
-)
+from recsim_lab.reporting.bubble_words import MAIN, SHORT_LEVELS, estimate, name_with_unit, turned
 from recsim_lab.reporting.feedback_loop.rows import CHANCE, break_even_words, table_of
 from recsim_lab.reporting.feedback_loop.run import LoopRun
 from recsim_lab.reporting.figures.dials import dial_lines
@@ -34,19 +27,14 @@ def equal_price(run: LoopRun) -> Section | None:
     dials = [arm.dial for arm in run.plan.arms if arm.dial]
     if run.tables["frontier"].empty or max(map(dials.count, dials), default=0) < 2:
         return None
-    rows: list[dict[str, object]] = []
-    for arm in (arm for arm in run.plan.arms if arm.dial):
-        cost = run.price(arm.name, "cost_percent").value
-        for metric in MAIN:
-            told = run.difference(arm.name, "exposure", metric)
-            scale = scale_of(metric)
-            ends = {"difference": told.value / scale, "low": told.low / scale, "high": told.high / scale}
-            rows.append({"dial": arm.dial, "setting": arm.setting, "cost": cost, "metric": metric} | ends)
-    metrics = [
-        (metric, known is not None and known.narrower == "higher")
+    rows = [
+        {"dial": arm.dial, "setting": arm.setting, "cost": run.price(arm.name, "cost_percent").value, "metric": metric}
+        | {"told": run.difference(arm.name, "exposure", metric)}
+        for arm in run.plan.arms
+        if arm.dial
         for metric in MAIN
-        for known in (bubble_metric("exposure", "between", metric),)
     ]
+    metrics = [(metric, turned("exposure", "between", metric)) for metric in MAIN]
     return Section(
         "At equal price",
         "Remedies are fair to compare where they cost the same. Each dial is turned up step by step; between its "

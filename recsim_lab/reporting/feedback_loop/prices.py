@@ -10,10 +10,6 @@ from recsim_lab.evaluation.feedback.narrowing import FROZEN
 from recsim_lab.evaluation.feedback.plan import NULL_TWIN
 from recsim_lab.reporting.blocks import Block, Section, Table
 from recsim_lab.reporting.bubble_words import bubble_name, name_with_unit, turned
-    bubble_metric,
-    bubble_name,
-    name_with_unit,
-)
 from recsim_lab.reporting.feedback_loop.rows import CHANCE, break_even_words, table_of
 from recsim_lab.reporting.feedback_loop.run import LoopRun
 from recsim_lab.reporting.figures.multiples import differences_over_days

@@ -1,5 +1,6 @@
 """The report of a feedback loop: what narrows, what remedies cost and buy, and what can't be told."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,10 @@ def write_feedback_loop_report(
 ) -> Path:
     """Write `report.html` and `figures/` into the run's folder; returns the report's path.
 
-    `tables` are those of `recsim_lab.evaluation.feedback`, by the names in `run.TABLES` and, if any,
-    `readings`; `provenance` is
-    the content of the run's `config.json`. `remedies` are the arms that are shown in all sections (without: remedies
-    that are no setting of a dial); further settings of dials are shown at equal price alone.
+    `tables` are those of `recsim_lab.evaluation.feedback` by the names in `run.TABLES`, and of `readings` if there
+    are any; `provenance` is the content of the run's `config.json`. `remedies` are the arms that are shown in all
+    sections (without: remedies that are no setting of a dial); further settings of dials are shown at equal price
+    alone.
     """
     if remedies is None:
         remedies = [arm.name for arm in plan.arms[1:] if arm.role == "remedy" and not arm.dial]
@@ -71,9 +72,9 @@ def write_feedback_loop_report(
 def named_figures(sections: list[Section]) -> dict[str, Figure]:
     """Every figure of the sections by a name for its file."""
     named: dict[str, Figure] = {}
-    for place, section in enumerate(sections, 1):
-        for number, figure in enumerate(_figures(section.blocks), 1):
-            named[f"{place:02d}-{number}"] = figure
+    for section in sections:
+        title = re.sub(r"\W+", "-", section.title.lower()).strip("-")
+        named |= {f"{title}-{number}": figure for number, figure in enumerate(_figures(section.blocks), 1)}
     return named
 
 

@@ -6,7 +6,7 @@ import pandas
 
 from recsim_lab.evaluation.feedback.frontier import LOSSES
 from recsim_lab.reporting.blocks import Figure, Key
-from recsim_lab.reporting.bubble_words import bubble_name, estimate, name_with_unit, scale_of
+from recsim_lab.reporting.bubble_words import bubble_name, name_with_unit
 from recsim_lab.reporting.figures.base import drawing, require_columns
 from recsim_lab.reporting.figures.points import room_for
 from recsim_lab.reporting.palette import INK, MUTED, SERIES
@@ -16,17 +16,20 @@ _SIZE = (340.0, 250.0)
 
 
 def dial_lines(settings: pandas.DataFrame, metrics: Sequence[tuple[str, bool]]) -> Figure:
-    """A panel for each metric with whether its axis is `turned`; lines begin at the loop without a remedy.
+    """A panel for each metric with whether its axis is turned; lines begin at the loop without a remedy.
 
-    `settings` has a row for each setting and metric: `dial, setting, cost, metric, difference, low, high`, the cost in
-    percent.
+    `settings` has a row for each setting and metric: `dial, setting, cost, metric, told`, the cost in percent and what
+    is told of the difference as an `Estimate`.
     """
-    require_columns(settings, ["dial", "setting", "cost", "metric", "difference", "low", "high"], "settings")
+    require_columns(settings, ["dial", "setting", "cost", "metric", "told"], "settings")
+    settings = settings.assign(
+        **{end: [getattr(told, end) for told in settings["told"]] for end in ("value", "low", "high")}
+    )
     dials = list(dict.fromkeys(settings["dial"]))
     colours = {dial: SERIES[place % len(SERIES)] for place, dial in enumerate(dials)}
     panels = []
     for metric, turned in metrics:
-        here, scale = settings[settings["metric"] == metric], scale_of(metric)
+        here = settings[settings["metric"] == metric]
         with drawing(*_SIZE) as (canvas, axes):
             axes.set_title(name_with_unit(metric), fontweight="bold")
             for loss in LOSSES:
@@ -34,17 +37,15 @@ def dial_lines(settings: pandas.DataFrame, metrics: Sequence[tuple[str, bool]]) 
             axes.axhline(0, color=INK.light, linewidth=0.6, alpha=0.6, zorder=1)
             for dial in dials:
                 line, colour = here[here["dial"] == dial].sort_values("setting", kind="stable"), colours[dial].light
-                axes.plot(
-                    [0.0, *line["cost"]], [0.0, *(scale * line["difference"])], color=colour, linewidth=1.3, zorder=2
-                )
+                axes.plot([0.0, *line["cost"]], [0.0, *line["value"]], color=colour, linewidth=1.3, zorder=2)
                 for row in line.to_dict("records"):
-                    at, ends = row["cost"], (scale * row["low"], scale * row["high"])
-                    axes.plot([at, at], ends, color=colour, linewidth=0.9, alpha=0.4)
-                    (point,) = axes.plot([at], [scale * row["difference"]], "o", color=colour, markersize=5)
-                    told = estimate(metric, row["difference"], row["low"], row["high"], difference=True)
-                    point.set_gid(f"{TOOLTIP}{dial} {row['setting']:g}: {told} at {at:.1f}% fewer clicks")
-            half = scale * (here["high"] - here["low"]) / 2
-            axes.set_ylim(*room_for(pandas.concat([scale * here["difference"], pandas.Series([0.0])]), half))
+                    at = row["cost"]
+                    axes.plot([at, at], [row["low"], row["high"]], color=colour, linewidth=0.9, alpha=0.4)
+                    (point,) = axes.plot([at], [row["value"]], "o", color=colour, markersize=5)
+                    point.set_gid(f"{TOOLTIP}{dial} {row['setting']:g}: {row['told']} at {at:.1f}% fewer clicks")
+            means = pandas.concat([here["value"], pandas.Series([0.0])], ignore_index=True)
+            halves = pandas.concat([(here["high"] - here["low"]) / 2, pandas.Series([0.0])], ignore_index=True)
+            axes.set_ylim(*room_for(means, halves))
             axes.set(xlabel="clicks lost in the first days, %", ylabel="difference")
             if turned:
                 axes.invert_yaxis()
