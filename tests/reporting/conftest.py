@@ -1,12 +1,22 @@
 """Invented tables of the shapes that a study hands to the report."""
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pandas
 import pytest
 
 from recsim_lab.evaluation.attribution import PARTS
+from recsim_lab.evaluation.bubble.metrics import METRICS
+from recsim_lab.evaluation.feedback.controls import controls_table
+from recsim_lab.evaluation.feedback.days import days_table, welfare_table
+from recsim_lab.evaluation.feedback.differences import differences_table
+from recsim_lab.evaluation.feedback.frontier import frontier_table
+from recsim_lab.evaluation.feedback.narrowing import narrowing_table
+from recsim_lab.evaluation.feedback.plan import NOBODY, NULL_TWIN, START, Arm, FeedbackPlan
+from recsim_lab.evaluation.feedback.prices import WORTH, remedies_table
+from recsim_lab.evaluation.feedback.study import FIGURES, WELFARE, Outcome
 
 SETTING = {"world": "everyday", "logging_policy": "popularity", "deployment": "retrained", "num_retrainings": 20}
 AGENTS = {
@@ -74,3 +84,99 @@ def attribution() -> pandas.DataFrame:
     return pandas.DataFrame(
         [number | {"part": part, "value": v, "low": v - 0.1, "high": v + 0.1} for part, v in values.items()]
     )
+
+
+CONTROLS = (
+    *(Arm(name, name, role="control") for name in ("random", "oracle", "organic", "top-topic")),
+    Arm("homogeniser", "oracle-appeal", role="control"),
+    Arm("frozen", "mf", learns=False, role="control"),
+    Arm(NULL_TWIN, "mf", luck="null", role="control"),
+)
+Planted = tuple[FeedbackPlan, dict[str, pandas.DataFrame]]
+
+
+@pytest.fixture
+def planted_loop() -> Callable[..., Planted]:
+    """A plan and its tables, of a loop whose values are planted.
+
+    `moved` shifts a metric of an arm from its first day on: the noise of a seed is common to all arms but for a
+    hundredth of `noise`, which is the arm's own. `unknown` are metrics of arms that are NaN.
+    """
+
+    def plant(
+        arms: tuple[Arm, ...] = (Arm("wide", "mf:epsilon=0.2"), Arm("dear", "mf:mmr=0.3")),
+        moved: dict[tuple[str, str], float] | None = None,
+        unknown: tuple[tuple[str, str], ...] = (),
+        num_seeds: int = 3,
+        control_seeds: int = 3,
+        noise: float = 1.0,
+    ) -> Planted:
+        plan = FeedbackPlan(
+            world="planted",
+            seeds=tuple(range(num_seeds)),
+            arms=(Arm("no remedy", "mf"), *arms, *CONTROLS),
+            control_seeds=control_seeds,
+            loop_days=6,
+            measure_every=2,
+            recent_days=2,
+            price_days=2,
+        )
+        rng, moved, rows = np.random.default_rng(3), moved or {}, []
+        common = {(metric.level, metric.name): rng.normal(size=num_seeds) for metric in METRICS}
+        runs = [(unit.arm, unit.seed) for unit in plan.units()]
+        runs += [(run, seed) for run in (START, NOBODY) for seed in plan.seeds]
+
+        def told(arm: str, seed: int, level: str, metric: str, base: float) -> float:
+            if (arm, metric) in unknown:
+                return float("nan")
+            luck = common.get((level, metric), np.zeros(num_seeds))[seed] + 0.01 * rng.normal()
+            return base + moved.get((arm, metric), 0.0) + 0.01 * noise * luck
+
+        for arm, seed in runs:
+            beside = arm in (START, NOBODY)
+            for day, metric in itertools.product(plan.measured_days, METRICS):
+                if metric.level == "preference" or not beside:
+                    key = (metric.level, metric.direction, metric.name)
+                    rows.append((arm, seed, day, *key, told(arm, seed, metric.level, metric.name, 0.5)))
+            for day, metric in itertools.product(range(1, 7) if not beside else (), (*WELFARE, *FIGURES)):
+                rows.append((arm, seed, day, "welfare", "platform", metric, told(arm, seed, "welfare", metric, 1.0)))
+        names = ["arm", "seed", "day", "level", "direction", "metric", "value"]
+        timeline = pandas.DataFrame(rows, columns=names)
+        outcomes = [
+            Outcome(
+                unit,
+                {
+                    "daily": [{"num_slates": 10, "clicks_per_slate": 0.3}] * plan.loop_days,
+                    "rewards": {},
+                    "worth": dict.fromkeys(WORTH, 0.2),
+                },
+                {},
+            )
+            for unit in plan.units()
+        ]
+        tables = {
+            "days": days_table(timeline, plan),
+            "welfare": welfare_table(timeline, plan),
+            "remedies": remedies_table(timeline, outcomes, plan),
+            "controls": controls_table(timeline, plan),
+            "differences": differences_table(timeline, plan),
+            "narrowing": narrowing_table(timeline, plan),
+            "frontier": frontier_table(timeline, plan),
+            "examples": _examples(plan),
+        }
+        return plan, tables
+
+    return plant
+
+
+def _examples(plan: FeedbackPlan) -> pandas.DataFrame:
+    """A mainstream and a niche user who like topic 2 most, and did not come before day 4."""
+    taste = {0: 0.1, 1: 0.2, 2: 0.6, 3: 0.1}
+    rows = [
+        (unit.arm, unit.seed, user, group, day, topic, np.nan if day < 4 else 0.25, share)
+        for unit in plan.units()
+        for user, group in ((7, "mainstream"), (8, "niche"))
+        for day in (0, *plan.measured_days)
+        for topic, share in taste.items()
+    ]
+    return pandas.DataFrame(rows, columns=["arm", "seed", "user", "group", "day", "topic", "shown", "taste"])

@@ -26,7 +26,8 @@ def controls_table(timeline: "pd.DataFrame", plan: FeedbackPlan) -> "pd.DataFram
 
     A control is flagged if the paired interval of its difference from `UNBUBBLED` lies beyond zero on the side of a
     tighter bubble. The null twin is flagged if its difference from the baseline is significant at 5% after Holm's
-    correction for the number of metrics. Both are NaN where fewer than two seeds tell.
+    correction for the number of metrics. Both are NaN where fewer than two seeds tell, or an arm
+    has no such metric.
     """
     import pandas as pd
 
@@ -38,8 +39,8 @@ def controls_table(timeline: "pd.DataFrame", plan: FeedbackPlan) -> "pd.DataFram
         row |= dict.fromkeys(("difference", "low", "high"), float("nan"))
         if metric.control is not None:
             value, base = paired(end, metric.control, UNBUBBLED, column)
-            if len(value) > 1:
-                told = paired_interval(value, base)
+            told = paired_interval(value, base)
+            if np.isfinite(told.low):
                 beyond = told.low > 0 if metric.narrower == "higher" else told.high < 0
                 row |= {"flagged": float(beyond), "difference": told.estimate, "low": told.low, "high": told.high}
         value, base = paired(end, NULL_TWIN, plan.baseline.name, column)

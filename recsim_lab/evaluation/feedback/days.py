@@ -49,23 +49,28 @@ def _told(values: "pd.DataFrame", keys: list[str], plan: FeedbackPlan) -> "pd.Da
     """`mean, low, high` over an arm's seeds; `baseline`, the mean of the loop without a remedy in the same seeds, and
     the paired `difference` from it with `difference_low, difference_high`; `num_seeds`.
 
-    Intervals are Student's at 95%, each of one value by itself; a value that is missing in a seed is missing in all.
+    Intervals are Student's at 95%, each of one value by itself. A value that is NaN in a seed is NaN in all; seeds in
+    which it was not told do not count.
     """
     import pandas as pd
 
     wide = values.pivot(index=["arm", *keys], columns="seed", values="value")
-    seeds = values.groupby("arm")["seed"].unique()
+    told = values.assign(value=True).pivot(index=["arm", *keys], columns="seed", values="value").notna()
     base = wide.loc[plan.baseline.name]
     parts = []
     for arm in dict.fromkeys(values["arm"]):
-        mine = wide.loc[arm][sorted(seeds[arm])]
-        own = mine.to_numpy(np.float64)
-        other = base.reindex(mine.index)[mine.columns].to_numpy(np.float64)
-        told = dict(zip(("mean", "low", "high"), _intervals(own), strict=True))
-        told |= {"baseline": other.mean(axis=1)}
-        told |= dict(zip(("difference", "difference_low", "difference_high"), _intervals(own - other), strict=True))
-        part = pd.DataFrame(told, index=mine.index).reset_index().assign(num_seeds=own.shape[1])
-        parts.append(part.assign(arm=arm))
+        mine, known = wide.loc[arm], told.loc[arm]
+        # Metrics of one arm may have been taken in different seeds: those of the same ones are told together.
+        for seeds, rows in known.groupby(list(known.columns), sort=False):
+            part = mine.loc[rows.index, known.columns[list(seeds)]]
+            own = part.to_numpy(np.float64)
+            other = base.reindex(part.index)[part.columns].to_numpy(np.float64)
+            columns = dict(zip(("mean", "low", "high"), _intervals(own), strict=True))
+            columns |= {"baseline": other.mean(axis=1)}
+            names = ("difference", "difference_low", "difference_high")
+            columns |= dict(zip(names, _intervals(own - other), strict=True))
+            frame = pd.DataFrame(columns, index=part.index).reset_index()
+            parts.append(frame.assign(num_seeds=own.shape[1], arm=arm))
     table = pd.concat(parts, ignore_index=True)
     return table[["arm", *(name for name in table.columns if name != "arm")]]
 

@@ -48,12 +48,15 @@ def what_narrowed(run: LoopRun) -> str:
     (share, frozen_share, less_share), (items, frozen_items, less_items), (common, frozen_common, less_common) = (
         told[metric] for metric in MAIN
     )
+    fewer = (
+        f" The twin ran in {run.control_seeds} of {run.num_seeds} seeds." if run.control_seeds < run.num_seeds else ""
+    )
     return (
         f"{verdict}. In the last {run.plan.recent_days} days it showed {share.text}% of the items on offer, its twin "
         f"that was never retrained {frozen_share.text}%: {less_share.text} points {_ends(less_share)}. What it showed "
         f"was as diverse as {items.text} items shown all alike, against {frozen_items.text}: {less_items.text} "
         f"{_ends(less_items)}. Two users had {common.text}% of their items in common, against {frozen_common.text}%: "
-        f"{less_common.text} points {_ends(less_common)}.{_tastes(run)}"
+        f"{less_common.text} points {_ends(less_common)}.{_tastes(run)}{fewer}"
     )
 
 
@@ -167,7 +170,8 @@ def what_is_open(run: LoopRun) -> str:
             )
     if failed := _failed(run):
         sentences.append(
-            f"{counted(failed, 'metric')} failed a test with a known answer (see whether the metrics can be trusted)."
+            f"{counted(failed, 'metric')} failed a test with a known answer in the {run.control_seeds} seeds of the "
+            "controls (see whether the metrics can be trusted)."
         )
     sentences.append("One kind of world and one model: whether it carries to others was not looked at.")
     return "What this can't say: " + " ".join(sentences)

@@ -69,7 +69,7 @@ def frontier(run: LoopRun) -> Table:
         f"What each dial changes against {run.baseline} where it costs so much of the clicks in the first "
         f"{run.plan.price_days} days, interpolated between its settings. Not reachable: no setting that was run costs "
         "so much, or all cost more. 95% intervals over seeds, each by itself; the price itself is a mean and has an "
-        f"interval, too. Other metrics are in `frontier.csv`. {CHANCE}"
+        f"interval, too. Other metrics are in frontier.csv. {CHANCE}"
     )
     return table_of(rows, caption, ("clicks lost, %", "setting"))
 

@@ -31,10 +31,7 @@ def arms(run: LoopRun) -> Table:
             "policy": [arm.policy for arm in run.plan.arms],
             "role": ["no remedy" if arm == run.plan.baseline else arm.role for arm in run.plan.arms],
             "learns": ["yes" if arm.learns and not arm.is_reference else "no" for arm in run.plan.arms],
-            "seeds": [
-                run.num_seeds if arm.role != "control" else min(run.plan.control_seeds, run.num_seeds)
-                for arm in run.plan.arms
-            ],
+            "seeds": [run.num_seeds if arm.role != "control" else run.control_seeds for arm in run.plan.arms],
         }
     )
     return Table(frame, "All arms. References such as the oracle read the hidden truth.")

@@ -94,6 +94,6 @@ def ab_tests(run: LoopRun, effects: pd.DataFrame) -> Table:
         "A/B tests of a remedy against none, in clicks per user: what the remedy does to everybody, what the test "
         "says, and how far what one arm's users change for the other's misleads it (95% interval over seeds). Nobody "
         "learns (frozen), both models learn from all users (pooled), or each from its own (diverted). Means over "
-        "seeds; the rest is in `experiments.csv`."
+        "seeds; the rest is in experiments.csv."
     )
     return Table(pd.DataFrame(rows), caption, numbers=("true effect", "test says", "interval holds truth"))

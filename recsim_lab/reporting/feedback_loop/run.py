@@ -62,6 +62,10 @@ class LoopRun:
     def num_seeds(self) -> int:
         return len(self.plan.seeds)
 
+    @property
+    def control_seeds(self) -> int:
+        return min(self.plan.control_seeds, self.num_seeds)
+
     def styles(self, *controls: str) -> ArmStyles:
         """How arms are drawn where these controls are shown beside remedies."""
         return ArmStyles(self.baseline, self.remedies, tuple(name for name in controls if self.ran(name)))

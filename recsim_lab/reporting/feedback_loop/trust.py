@@ -42,7 +42,7 @@ def trust(run: LoopRun) -> Section:
         sentences.append(f"The null twin is told apart, which it must not be: {_metrics(false)}.")
     else:
         sentences.append(f"None of {told} metrics tells the null twin apart.")
-    few = min(run.plan.control_seeds, run.num_seeds)
+    few = run.control_seeds
     sentences.append(
         f"Controls ran in {counted(few, 'seed')}"
         + ("; a control that so few seeds miss may be seen by more." if few < 5 else ".")

@@ -8,15 +8,8 @@ from recsim_lab.reporting.palette import INK, MUTED, SERIES, Colour
 
 Dashes = tuple[float, ...]
 # A second round of colours meets other dashes.
-_ROUNDS: tuple[Dashes, ...] = ((), (4, 1.5), (1.2, 1.2), (6, 1.5, 1.2, 1.5))
-_CONTROLS: tuple[Dashes, ...] = (
-    (5, 2),
-    (1.2, 1.6),
-    (5, 1.6, 1.2, 1.6),
-    (9, 2),
-    (2.5, 1.5),
-    (9, 1.5, 1.2, 1.5, 1.2, 1.5),
-)
+_ROUNDS: tuple[Dashes, ...] = ((), (4.0, 1.5), (1.2, 1.2), (6.0, 1.5, 1.2, 1.5))
+_CONTROLS: tuple[Dashes, ...] = ((5.0, 2.0), (1.2, 1.6), (5.0, 1.6, 1.2, 1.6), (9.0, 2.0), (2.5, 1.5))
 
 
 @dataclass(frozen=True)

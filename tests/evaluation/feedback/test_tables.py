@@ -114,6 +114,23 @@ def test_remedies_cost_gain_and_break_even() -> None:
     assert np.isnan(table.loc["free", "published"])
     assert half["refit_clicks"] == pytest.approx(0.1) and table.loc["tenth", "refit_clicks"] == pytest.approx(0)
     assert half["num_seeds"] == 3 and half["role"] == "remedy"
+    assert half["gain_percent"] == pytest.approx(np.mean(30 / (1 + NOISE)))
+    assert half["total_percent"] == pytest.approx(np.mean(40 / (4 + 4 * NOISE)))
+
+
+def test_a_log_is_valued_as_it_is_in_the_seeds_where_it_tells_anything() -> None:
+    outcomes = _outcomes({}, {})
+    for outcome in outcomes:
+        if outcome.unit.arm == "half":
+            refuses = outcome.unit.seed == 1
+            outcome.result["worth"] |= {"value_error": np.nan if refuses else 0.1 * outcome.unit.seed}
+            outcome.result["worth"] |= {"value_refused": float(refuses)}
+        elif outcome.unit.arm == "no remedy":
+            outcome.result["worth"] |= {"value_error": np.nan, "value_refused": 1.0}
+    half = remedies_table(pd.concat([_bubble({}), _clicks(DAILY)]), outcomes, PLAN).set_index("arm").loc["half"]
+    assert half["value_error"] == pytest.approx(0.1) and half["value_refused"] == pytest.approx(1 / 3)
+    assert half["value_error_high"] == pytest.approx(mean_interval(np.array([0.0, 0.2])).high)
+    assert np.isnan(half["value_error_baseline"]) and half["value_refused_baseline"] == 1
 
 
 def test_break_even_asks_for_the_whole_interval() -> None:
@@ -152,6 +169,14 @@ def test_controls_are_flagged_on_the_side_of_a_tighter_bubble_alone() -> None:
         elif sum(other.name == metric.name for other in METRICS) == 1:
             assert flagged == number % 2, metric.name
     assert (table["null_flagged"] == 0).all()
+
+
+def test_a_control_without_the_metric_flags_nothing() -> None:
+    timeline = _bubble({})
+    timeline.loc[(timeline["arm"] == "organic") & (timeline["metric"] == "jaccard_model_nearest"), "value"] = np.nan
+    table = controls_table(timeline, PLAN).set_index("metric")
+    assert table.loc["jaccard_model_nearest", "flagged"].isna().all()
+    assert (table.loc["jaccard_random", "flagged"] == 0).all()
 
 
 def test_the_null_twin_is_flagged_after_correction_for_all_metrics() -> None:
