@@ -48,6 +48,7 @@ _NAMES = {
     "jaccard_random": "Jaccard of two users",
     "jaccard_true_nearest": "Jaccard (nearest at the start)",
     "mean_cosine": "cosine of two users",
+    "num_topics": "number of topics",
     "niche_clicks_gap": "clicks of niche users above others'",
     "num_churned": "left for good",
     "num_users": "came that day",
@@ -78,7 +79,8 @@ def turned(level: str, direction: str, metric: str) -> bool:
 
 
 def bubble_name(metric: str) -> str:
-    """`effective_catalogue` as `effective catalogue`, without a unit."""
+    """`effective_catalogue` as `effective catalogue`, without a unit; `rarefied_coverage` as `coverage`."""
+    metric = metric.removeprefix("rarefied_")
     return _NAMES.get(metric, metric.replace("_", " "))
 
 

@@ -95,7 +95,7 @@ CONTROLS = (
 Planted = tuple[FeedbackPlan, dict[str, pandas.DataFrame]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def planted_loop() -> Callable[..., Planted]:
     """A plan and its tables, of a loop whose values are planted.
 

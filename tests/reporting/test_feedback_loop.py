@@ -56,7 +56,7 @@ def written(folder, plan, tables, remedies=REMEDIES) -> Page:
     return Page(path.read_text(encoding="utf-8"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run(planted_loop) -> LoopRun:
     """Without a remedy fewer items are shown than by the frozen twin, in all seeds; `wide` shows more, `dear` costs."""
     moved = {("frozen", "coverage"): 0.2, ("frozen", "effective_catalogue"): 100.0, ("frozen", "jaccard_random"): -0.1}
@@ -125,17 +125,31 @@ def test_the_report_holds_every_part(tmp_path, run):
 
 
 def test_one_seed_has_values_without_intervals(tmp_path, planted_loop):
-    plan, tables = planted_loop(num_seeds=1, control_seeds=1)
-    page = written(tmp_path, plan, tables)
-    assert "one seed gives no intervals" in page.text and "can't be told" in page.text
+    """And no remedy but a dial's settings."""
+    plan, tables = planted_loop(arms=DIALS, num_seeds=1, control_seeds=1)
+    page = written(tmp_path, plan, tables, None)
+    assert "one seed gives no intervals" in page.text and "can't be told" in page.text and "At equal price" in page.text
     assert "no interval" in page.text and "nan" not in page.text.lower().replace("nance", "")
 
 
-def test_two_seeds_and_controls_in_one(tmp_path, planted_loop):
-    plan, tables = planted_loop(num_seeds=2, control_seeds=1)
-    page = written(tmp_path, plan, tables)
+@pytest.mark.slow
+def test_forty_arms_with_controls_in_one_of_two_seeds(tmp_path, planted_loop):
+    """Named remedies are shown everywhere, settings of dials in their own section alone."""
+    remedies = tuple(Arm(f"remedy {place}", f"mf:mmr=0.{place + 1}") for place in range(13))
+    more = tuple(
+        Arm(f"{dial} 0.{s}5", f"mf:{dial}=0.{s}5", dial=dial, setting=s / 10 + 0.05)
+        for dial in ("mmr", "calibrated")
+        for s in range(1, 9)
+    )
+    plan, tables = planted_loop(arms=(*remedies, *DIALS, *more), num_seeds=2, control_seeds=1)
+    assert len(plan.arms) == 40
+    page = written(tmp_path, plan, tables, None)
     assert "12.7 standard errors" in page.text and "The twin ran in 1 of 2 seeds" in page.text
-    assert "it takes controls in two seeds or more" in page.text
+    assert "it takes controls in two seeds or more" in page.text and "At equal price" in page.text
+    run = LoopRun(plan, tables, tuple(arm.name for arm in remedies))
+    figure = bubble(run, "preference").blocks[0]
+    assert [key.name for key in figure.legend][:14] == ["no remedy", *run.remedies]
+    assert not any(dial.name in figure.alt for dial in DIALS)
 
 
 def test_metrics_that_nobody_knows_are_dashes(tmp_path, planted_loop):
@@ -150,21 +164,6 @@ def test_metrics_that_nobody_knows_are_dashes(tmp_path, planted_loop):
     assert "not known" in page.text and "nan" not in page.text.lower().replace("nance", "")
     rows = bubble_differences(LoopRun(plan, tables, REMEDIES), "exposure").frame.set_index("metric")
     assert rows.loc["Jaccard (nearest by the model), %", "wide"].text == "\N{EN DASH}"
-
-
-@pytest.mark.parametrize("num_remedies", [0, 1, 13])
-def test_any_number_of_remedies_and_dials(tmp_path, planted_loop, num_remedies):
-    remedies = tuple(Arm(f"remedy {place}", f"mf:mmr=0.{place + 1}") for place in range(num_remedies))
-    more = tuple(Arm(f"mmr 0.{s}5", f"mf:mmr=0.{s}5", dial="mmr", setting=s / 10 + 0.05) for s in range(1, 9))
-    plan, tables = planted_loop(arms=(*remedies, *DIALS, *more), num_seeds=2, control_seeds=2)
-    assert len(plan.arms) == num_remedies + 3 + 8 + 8
-    page = written(tmp_path, plan, tables, None)
-    assert "At equal price" in page.text
-    run = LoopRun(plan, tables, tuple(arm.name for arm in remedies))
-    for level in ("exposure", "preference"):
-        figure = bubble(run, level).blocks[0]
-        assert [key.name for key in figure.legend][: num_remedies + 1] == ["no remedy", *run.remedies]
-        assert not any(dial.name in figure.alt for dial in DIALS)
 
 
 def test_dials_show_what_is_not_reachable(planted_loop):
@@ -235,7 +234,7 @@ def test_other_readings_are_paired(run):
     equal = pd.DataFrame(rows, columns=["arm", "seed", "num_clicks", "num_users", "metric", "value"])
     section = other_readings(LoopRun(run.plan, dict(run.tables) | {"equal_clicks": equal}, REMEDIES))
     (table,) = section.blocks
-    frame = table.frame.set_index("arm")["rarefied coverage, %"]
+    frame = table.frame.set_index("arm")["coverage, %"]
     assert frame["no remedy"].value == pytest.approx(10) and "10 clicks" in table.caption
     assert frame["wide"].value == pytest.approx(20) and frame["wide"].low == pytest.approx(20) and frame["wide"].sure
     assert frame["frozen"].text == "\N{EN DASH}" and not frame["dear"].sure

@@ -26,7 +26,7 @@ from recsim_lab.reporting import (
     write_figure,
     write_report,
 )
-from recsim_lab.reporting.blocks import format_cell
+from recsim_lab.reporting.blocks import Cell, Details, Key, format_cell
 from recsim_lab.reporting.names import (
     column_name,
     metric_name,
@@ -34,7 +34,9 @@ from recsim_lab.reporting.names import (
     short_agent_names,
     short_world_names,
 )
+from recsim_lab.reporting.palette import SERIES
 from recsim_lab.reporting.svg import with_id_prefix
+from recsim_lab.reporting.words import Estimate, listed
 
 HOSTILE = "<script>alert(1)</script> & \"quotes\" 'too' $x$ {{ 1 }}"
 PROVENANCE = Provenance("python -m scenarios.offline_online --seed 7", 7, "2026-01-02", "0123abc")
@@ -211,6 +213,64 @@ def test_text_has_paragraphs_and_code(tmp_path):
 )
 def test_cells(value, specification, text):
     assert format_cell(value, specification) == text
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("estimate", "cell", "words"),
+    [
+        (Estimate(0.5, 0.25, 0.75), Cell("0.500", "0.250 to 0.750"), "0.500 (95% interval 0.250 to 0.750)"),
+        (Estimate(-2.0, -3.0, -1.0, "+.1f"), Cell("-2.0", "-3.0 to -1.0"), "-2.0 (95% interval -3.0 to -1.0)"),
+        (Estimate(1.0, -1.0, 3.0, "+.1f"), Cell("+1.0", "-1.0 to +3.0", True), "+1.0 (95% interval -1.0 to +3.0)"),
+        (Estimate(1.0, NAN, NAN, "+.1f"), Cell("+1.0", "no interval", True), "+1.0 (no interval from one seed)"),
+        (Estimate(NAN, NAN, NAN, "+.1f"), Cell("\N{EN DASH}", "", True), "\N{EN DASH}"),
+    ],
+)
+def test_estimates_show_their_interval_and_whether_it_holds_zero(estimate, cell, words):
+    def plain(text: str) -> str:
+        return text.replace("\N{MINUS SIGN}", "-").replace("\N{NO-BREAK SPACE}", " ")
+
+    table = Table(pandas.DataFrame({"arm": ["a"], "told": [estimate], "day": ["none"]}), "Caption", numbers=("day",))
+    found = table.rows[0][1]
+    assert Cell(plain(found.text), plain(found.ends), found.unsure) == cell
+    assert plain(str(estimate)) == words
+    assert table.headers == [("arm", False), ("told", True), ("day", True)]
+
+
+def test_lists_in_words():
+    assert [listed(list("abcd")[:n], 3) for n in range(5)] == [
+        "none",
+        "a",
+        "a and b",
+        "a, b and c",
+        "a, b, c and 1 more",
+    ]
+
+
+def test_folded_blocks_and_small_figures_stand_on_the_page(tmp_path, daily):
+    path = tmp_path / "report.html"
+    days = engagement_over_days(daily)
+    legend = (Key("one <arm>", SERIES[0]), Key("other", SERIES[1], (4.0, 2.0)))
+    figure = Figure(days.panels * 2, "Caption", "Alt", ("First note.", "Second <note>."), legend, small=True)
+    told = [Estimate(1.0, 0.5, 1.5, "+.1f"), Estimate(1.0, -0.5, 2.5, "+.1f")]
+    table = Table(pandas.DataFrame({"arm": ["a", "b"], "told": told}), "T")
+    folded = Details("More <of it>", (figure, table, Details("Open", (days,), unfolded=True)))
+    write_report(path, "Title", "Lead.", [Section("One", blocks=(figure, folded))], PROVENANCE)
+    html, page = read(path), Page(read(path))
+    assert [attributes for tag, attributes in page.elements if tag == "details"] == [{}, {"open": None}]
+    assert "More &lt;of it&gt;" in html and "Second &lt;note&gt;." in html and "one &lt;arm&gt;" in html
+    assert html.count('stroke-dasharray="4.0 2.0"') == 2 and html.count('class="panels small scroll"') == 2
+    ids = page.attributes("id")
+    assert len(ids) == len(set(ids)) and len(re.findall(r"First note\.", html)) == 2
+    assert html.count('class="number unsure"') == 1 and html.count('class="ends"') == 2
+    with pytest.raises(ValueError, match="title must not be empty"):
+        Details(" ", ())
+    with pytest.raises(
+        ValueError, match=r"numbers must name columns of the frame \(\['arm', 'told'\]\), got \['day'\]"
+    ):
+        Table(table.frame, "T", numbers=("day",))
 
 
 def test_table_without_rows_keeps_its_head(tmp_path):

@@ -18,6 +18,9 @@ from recsim_lab.reporting import (
     offline_online_scatter,
     write_report,
 )
+from recsim_lab.reporting.feedback_loop.bubble import bubble
+from recsim_lab.reporting.feedback_loop.prices import prices
+from recsim_lab.reporting.feedback_loop.run import LoopRun
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
@@ -38,8 +41,8 @@ MEASURE = """<!DOCTYPE html><body>
 document.querySelector("iframe").onload = event => {{
   const page = event.target.contentDocument, view = event.target.contentWindow;
   const box = element => {{
-    const {{ left, right, width, height }} = element.getBoundingClientRect();
-    return {{ left, right, width, height }};
+    const {{ left, right, top, width, height }} = element.getBoundingClientRect();
+    return {{ left, right, top, width, height }};
   }};
   document.getElementById("result").textContent = JSON.stringify({{
     width: view.innerWidth,
@@ -119,6 +122,24 @@ def test_a_click_on_a_head_sorts_and_another_turns_round(report, scores, tmp_pat
     )
     assert rising == sorted(rising) and falling == sorted(falling, reverse=True)
     assert len(rising) == len(scores) and rising[0] < rising[-1]
+
+
+@pytest.mark.parametrize("width", [390, 800, 1280])
+def test_a_page_of_small_panels_and_estimates_stays_within_the_screen(planted_loop, width, tmp_path):
+    plan, tables = planted_loop(num_seeds=2, control_seeds=2)
+    run = LoopRun(plan, tables, ("wide", "dear"))
+    sections = [bubble(run, "preference"), prices(run)]
+    path = tmp_path / "report.html"
+    write_report(path, "Title", "Lead.", sections, Provenance("command", 7, "2026-01-02", "0123abc"))
+    seen = measure(path.read_text(encoding="utf-8"), width, tmp_path)
+    assert seen["scrollWidth"] <= width
+    assert all(0 <= box["left"] < box["right"] <= width for box in seen["boxes"] if box["width"])
+    small = [figure for figure in seen["figures"] if 200 < figure["width"] < 400]
+    in_a_row = len({round(figure["left"]) for figure in small if figure["top"] == small[0]["top"]})
+    assert in_a_row == {390: 1, 800: 2, 1280: 3}[width]
+    # Estimates sort by their values, not by the ends of their intervals.
+    rising = [float(text.split()[0].replace("\N{MINUS SIGN}", "-")) for text in seen["sorted"][0] if text[0] in "0123"]
+    assert rising == sorted(rising) and len(rising) > 2
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from recsim_lab.reporting.blocks import Key
 from recsim_lab.reporting.palette import INK, MUTED, SERIES, Colour
@@ -31,7 +32,7 @@ class ArmStyles:
     remedies: tuple[str, ...]
     controls: tuple[str, ...]
 
-    @property
+    @cached_property
     def of(self) -> dict[str, ArmStyle]:
         """The style of each arm, in the order in which they are drawn: controls first, the baseline last."""
         controls = {

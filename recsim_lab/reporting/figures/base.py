@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 import matplotlib
 import pandas
@@ -58,16 +59,26 @@ SHORT = FuncFormatter(lambda value, _: f"{value:,.6g}".replace("-", "\N{MINUS SI
 
 
 @contextmanager
-def drawing(width: float, height: float) -> Iterator[tuple[Canvas, Axes]]:
+def drawing(
+    width: float, height: float, margins: tuple[float, float, float, float] | None = None
+) -> Iterator[tuple[Canvas, Axes]]:
     """An empty figure of this size, in units of which the page shows between 1 and 1.8 pixels.
+
+    With `margins` (left, right, bottom and top of the axes, in the same units) axes of small panels line up and are
+    drawn sooner; without, they make room for what is written around them.
 
     Inside, seaborn draws in the reports' style; outside, matplotlib's settings are as they were, and
     pyplot never hears of the figure.
     """
     style = seaborn.axes_style("ticks") | seaborn.plotting_context("paper") | _STYLE
     with matplotlib.rc_context(style):
-        canvas = Canvas(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
+        layout: Literal["constrained"] | None = "constrained" if margins is None else None
+        canvas = Canvas(figsize=(width / 72, height / 72), dpi=72, layout=layout)
         FigureCanvasAgg(canvas)
+        if margins is not None:
+            left, right, bottom, top = margins
+            across, upwards = (left / width, 1 - right / width), (bottom / height, 1 - top / height)
+            canvas.subplots_adjust(left=across[0], right=across[1], bottom=upwards[0], top=upwards[1])
         yield canvas, canvas.add_subplot()
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
@@ -23,8 +24,11 @@ from recsim_lab.reporting.figures.base import MIN_SEEDS_FOR_INTERVAL, SHORT, cou
 from recsim_lab.reporting.palette import INK, MUTED
 from recsim_lab.reporting.svg import TOOLTIP, inline_svg
 
+A = np.ndarray
+
 PANEL = (216.0, 138.0)
 """Width and height of a small panel."""
+MARGINS = (38.0, 5.0, 32.0, 18.0)
 # Bands of few seeds fill a panel, and those of many remedies lie over each other: they are drawn fainter.
 _FAINT, _MANY = 0.05, 5
 Metric = tuple[str, str, str]
@@ -45,7 +49,9 @@ def metrics_over_days(days: pandas.DataFrame, metrics: Sequence[Metric], styles:
     drawn = [arm for arm in styles.of if arm in set(days["arm"])]
     num_seeds = int(days.loc[days["arm"] == styles.baseline, "num_seeds"].max())
     faint = num_seeds < MIN_SEEDS_FOR_INTERVAL or len(styles.remedies) > _MANY
-    panels = tuple(_panel(days, metric, styles, faint) for metric in metrics)
+    lines = dict(list(_drawn(days, styles).groupby(["level", "direction", "metric"], sort=False)))
+    nothing = days.iloc[:0]
+    panels = tuple(_panel(lines.get(metric, nothing), metric, styles, faint) for metric in metrics)
     caption = (
         f"Mean over {counted(num_seeds, 'seed')}. Bands are 95% intervals, over seeds, of a remedy's difference from "
         f"{styles.baseline}, each of one day by itself: where a band leaves the black line, the two differ. Lines of "
@@ -60,37 +66,47 @@ def metrics_over_days(days: pandas.DataFrame, metrics: Sequence[Metric], styles:
     return Figure(panels, caption, alt, tuple(meaning(*metric) for metric in metrics), styles.legend(drawn), small=True)
 
 
-def _panel(days: pandas.DataFrame, metric: Metric, styles: ArmStyles, faint: bool) -> str:
-    level, direction, name = metric
-    here = days[(days["level"] == level) & (days["direction"] == direction) & (days["metric"] == name)]
-    lines = {arm: _line(here, arm, styles.baseline, scale_of(name)) for arm in styles.of}
-    known = {arm: line for arm, line in lines.items() if len(line) and line["value"].notna().any()}
-    with drawing(*PANEL) as (canvas, axes):
-        axes.set_title(name_with_unit(name), fontweight="bold", fontsize=9)
-        for arm, line in known.items():
+def _drawn(days: pandas.DataFrame, styles: ArmStyles) -> pandas.DataFrame:
+    """The rows of the arms that are drawn, by day, with `value` and the ends of its band as the panels show them."""
+    keys = ["level", "direction", "metric", "day"]
+    level = days.loc[days["arm"] == styles.baseline, [*keys, "mean"]].rename(columns={"mean": "without"})
+    rows = days[days["arm"].isin([*styles.of, START])].merge(level, on=keys, how="left")
+    scale = rows["metric"].map(scale_of)
+    values = {
+        name: scale * (rows["without"] + rows[f"difference{end}"])
+        for name, end in (("value", ""), ("band_low", "_low"), ("band_high", "_high"))
+    }
+    return rows.assign(**values).sort_values("day", kind="stable")
+
+
+def _panel(here: pandas.DataFrame, metric: Metric, styles: ArmStyles, faint: bool) -> str:
+    arms = dict(list(here.groupby("arm", sort=False)))
+    known = {arm: arms[arm] for arm in styles.of if arm in arms and arms[arm]["value"].notna().any()}
+    start = scale_of(metric[2]) * float(arms[START]["mean"].iloc[0]) if START in arms else None
+    shade = _FAINT if faint else 2 * _FAINT
+    means, ends = [] if start is None else [start], []
+    with drawing(*PANEL, MARGINS) as (canvas, axes):
+        axes.set_title(name_with_unit(metric[2]), fontweight="bold", fontsize=9)
+        for arm, rows in known.items():
             style = styles.of[arm]
+            day, *lines = (_from_start(start, rows[name]) for name in ("day", "value", "band_low", "band_high"))
+            if start is not None:
+                day[0] = 0
+            means += list(lines[0])
             if style.is_remedy:
-                shade = _FAINT if faint else 2 * _FAINT
-                axes.fill_between(
-                    line["day"], line["low"], line["high"], color=style.colour.light, alpha=shade, linewidth=0
-                )
-            (drawn,) = axes.plot(
-                line["day"],
-                line["value"],
+                ends += [*lines[1], *lines[2]]
+                axes.fill_between(day, lines[1], lines[2], color=style.colour.light, alpha=shade, linewidth=0)
+            (line,) = axes.plot(
+                day,
+                lines[0],
                 color=style.colour.light,
                 linewidth=style.width,
                 linestyle=(0, style.dashes) if style.dashes else "-",
-                marker="o" if len(line) == 1 else "",
+                marker="o" if len(day) == 1 else "",
             )
-            drawn.set_gid(f"{TOOLTIP}{arm}: {_last(here, arm, name)}")
-        if known:
-            means = pandas.concat([line["value"] for line in known.values()])
-            ends = pandas.concat(
-                [line[end] for arm, line in known.items() if styles.of[arm].is_remedy for end in ("low", "high")]
-                or [means]
-            )
-            axes.set_ylim(*limits(means, ends))
-        else:
+            line.set_gid(f"{TOOLTIP}{arm}: {_last(rows, metric[2])}")
+        axes.set_ylim(*limits(means, ends))
+        if not known:
             axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color=MUTED.light)
         if turned(*metric):
             axes.invert_yaxis()
@@ -98,23 +114,14 @@ def _panel(days: pandas.DataFrame, metric: Metric, styles: ArmStyles, faint: boo
         return inline_svg(canvas)
 
 
-def _line(here: pandas.DataFrame, arm: str, baseline: str, scale: float) -> pandas.DataFrame:
-    """`day, value, low, high` of an arm, scaled."""
-    own = here[here["arm"] == arm].sort_values("day", kind="stable")
-    level = own["day"].map(here[here["arm"] == baseline].set_index("day")["mean"])
-    difference = {end: own[f"difference{end}"].to_numpy(float) for end in ("", "_low", "_high")}
-    line = pandas.DataFrame({"day": own["day"].to_numpy(int)})
-    for column, end in (("value", ""), ("low", "_low"), ("high", "_high")):
-        line[column] = scale * (level.to_numpy(float) + difference[end])
-    start = here[here["arm"] == START]
-    if len(line) and len(start):
-        value = scale * float(start["mean"].iloc[0])
-        line = pandas.concat([pandas.DataFrame({"day": [0], "value": value, "low": value, "high": value}), line])
-    return line
+def _from_start(start: float | None, values: pandas.Series) -> Float[A, " days"]:
+    """The values, behind that of the start if there is one."""
+    own = values.to_numpy(np.float64)
+    return own if start is None else np.concatenate([[start], own])
 
 
-def _last(here: pandas.DataFrame, arm: str, metric: str) -> str:
-    row = here[here["arm"] == arm].sort_values("day", kind="stable").iloc[-1]
+def _last(rows: pandas.DataFrame, metric: str) -> str:
+    row = rows.iloc[-1]
     words = f"{estimate(metric, row['mean'], row['low'], row['high'])} on day {row['day']}"
     if row["difference"] == 0 and row["difference_low"] == 0:
         return words
@@ -133,11 +140,11 @@ def differences_over_days(
     if not arms:
         raise ValueError("arms must name at least one, got none")
     here = days[(days["metric"] == metric) & days["arm"].isin(arms)]
-    frame = limits(here["difference"], pandas.concat([here["difference_low"], here["difference_high"]]))
+    frame = limits([*here["difference"]], [*here["difference_low"], *here["difference_high"]])
     panels = []
     for arm in arms:
         own, style = here[here["arm"] == arm].sort_values("day", kind="stable"), styles.of[arm]
-        with drawing(*PANEL) as (canvas, axes):
+        with drawing(*PANEL, MARGINS) as (canvas, axes):
             axes.set_title(arm, fontweight="bold", fontsize=9)
             axes.fill_between(
                 own["day"],
@@ -149,7 +156,7 @@ def differences_over_days(
             )
             axes.axhline(0, color=INK.light, linewidth=0.9, zorder=1)
             (line,) = axes.plot(own["day"], own["difference"], color=style.colour.light, linewidth=style.width)
-            line.set_gid(f"{TOOLTIP}{arm}: {_last(here, arm, metric)}")
+            line.set_gid(f"{TOOLTIP}{arm}: {_last(own, metric)}")
             if marks and arm in marks:
                 axes.axvline(marks[arm], color=MUTED.light, linewidth=1.0, linestyle=(0, (3, 2)))
             axes.set_ylim(*frame)
@@ -164,16 +171,15 @@ def differences_over_days(
     return Figure(tuple(panels), caption, alt, small=True)
 
 
-def limits(means: pandas.Series, ends: pandas.Series) -> tuple[float, float]:
+def limits(means: Sequence[float], ends: Sequence[float]) -> tuple[float, float]:
     """Room for the means and, up to a half of their range beyond, for the intervals: few seeds make these vast."""
-    known = means.dropna()
-    if known.empty:
+    known = [value for value in means if np.isfinite(value)]
+    if not known:
         return -1.0, 1.0
-    low, high = float(known.min()), float(known.max())
+    low, high = min(known), max(known)
     room = (high - low) or abs(high) or 1.0
-    lowest = np.nanmin([low, *ends])
-    highest = np.nanmax([high, *ends])
-    return max(lowest, low - 0.5 * room) - 0.05 * room, min(highest, high + 0.5 * room) + 0.05 * room
+    bounds = [*known, *(end for end in ends if np.isfinite(end))]
+    return max(min(bounds), low - 0.5 * room) - 0.05 * room, min(max(bounds), high + 0.5 * room) + 0.05 * room
 
 
 def finish_days(axes: Axes, days: pandas.Series) -> None:

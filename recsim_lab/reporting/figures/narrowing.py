@@ -22,6 +22,7 @@ NAMES = {
 }
 """The parts in words."""
 _WIDTH, _ROW = 216.0, 24.0
+_MARGINS = (8.0, 8.0, 22.0, 18.0)
 
 
 def narrowing_waterfalls(narrowing: pandas.DataFrame, metrics: Sequence[tuple[str, str]]) -> Figure:
@@ -51,7 +52,7 @@ def _panel(narrowing: pandas.DataFrame, direction: str, metric: str) -> str:
     known = bubble_metric("preference", direction, metric)
     narrower = -1.0 if known is not None and known.narrower == "lower" else 1.0
     at, reached = 0.0, [0.0]
-    with drawing(_WIDTH, 44 + _ROW * (len(PARTS) + 1)) as (canvas, axes):
+    with drawing(_WIDTH, 44 + _ROW * (len(PARTS) + 1), _MARGINS) as (canvas, axes):
         axes.set_title(name_with_unit(metric), fontweight="bold", fontsize=9)
         for place, part in enumerate((*PARTS, "total")):
             value, low, high = (scale * float(here.loc[part, end]) for end in ("value", "low", "high"))

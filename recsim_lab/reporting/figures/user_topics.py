@@ -16,6 +16,7 @@ from recsim_lab.reporting.svg import inline_svg
 A = np.ndarray
 
 _WIDTH, _HEIGHT, _TOPIC = 216.0, 46.0, 6.0
+_MARGINS = (18.0, 8.0, 24.0, 18.0)
 _FAINTEST = 0.02
 """Shares below this are left blank: they could not be told from it."""
 _FULL = 0.4
@@ -49,7 +50,7 @@ def user_topics(examples: pandas.DataFrame, arms: Sequence[str]) -> Figure:
 
 def _panel(arm: str, shown: pandas.DataFrame, taste: pandas.DataFrame) -> str:
     num_topics, num_days = shown.shape
-    with drawing(_WIDTH, _HEIGHT + _TOPIC * num_topics) as (_canvas, axes):
+    with drawing(_WIDTH, _HEIGHT + _TOPIC * num_topics, _MARGINS) as (_canvas, axes):
         axes.set_title(arm, fontweight="bold", fontsize=9)
         _cells(axes, taste.to_numpy(float)[:, :1], 0.0, SERIES[1])
         _cells(axes, shown.to_numpy(float), 1.5, SERIES[0])

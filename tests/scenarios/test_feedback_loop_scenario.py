@@ -1,0 +1,58 @@
+"""The scenario from the command line, on a world too small to prove anything."""
+
+import sys
+
+import pandas as pd
+import pytest
+
+from recsim_lab.evaluation.feedback import study
+from scenarios import feedback_loop
+
+OPTIONS = (
+    "--name small --world everyday:num_users=20,num_items=60,num_slots=10 --model ease:regularization=20 "
+    "--remedies calibrated --seeds 1 --control-seeds 1 --log-days 3 --loop-days 2 --window-days 3 "
+    "--measure-every 1 --recent-days 2 --price-days 1 --equal-clicks 1 --probe-share 0.5 --num-workers 1"
+)
+
+
+def _unused(*_, **__):
+    raise AssertionError("all arms have been run")
+
+
+@pytest.mark.slow
+def test_tables_and_report_are_there_and_a_second_run_only_reads(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["feedback_loop", *OPTIONS.split()])
+    feedback_loop.main()
+    results = tmp_path / "runs" / "feedback_loop" / "small"
+    remedies = pd.read_csv(results / "remedies.csv")
+    assert list(remedies["arm"][:2]) == ["calibrated", "random"] and len(remedies) == 10
+    days = pd.read_csv(results / "days.csv")
+    assert set(days.loc[days["level"] == "exposure", "day"]) == {1, 2} and days["low"].isna().all()
+    assert (results / "figures" / "what-remedies-cost-and-buy-1.svg").exists()
+    page = (results / "report.html").read_text()
+    assert "one seed gives no intervals" in page and "nan" not in page.replace("nance", "")
+    capsys.readouterr()
+
+    monkeypatch.setattr(study, "run_arm", _unused)
+    feedback_loop.main()
+    assert pd.read_csv(results / "remedies.csv").equals(remedies)
+    assert "report.html" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "option, words",
+    [
+        ("--model mff", "got 'mff'"),
+        ("--remedies none", "remedies must be among epsilon .05"),
+        ("--dials loudness", "dials must be among epsilon"),
+        ("--measure-every 99", "measure_every must be in [1, loop_days], got 99 of 24"),
+        ("--world nowhere", "unknown preset 'nowhere'"),
+    ],
+)
+def test_bad_options_are_one_line(option, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["feedback_loop", *option.split()])
+    with pytest.raises(SystemExit):
+        feedback_loop.main()
+    assert words in " ".join(capsys.readouterr().out.split()) and not (tmp_path / "runs").exists()
