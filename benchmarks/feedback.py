@@ -44,6 +44,7 @@ def one_arm(num_users: int, num_items: int, days: int) -> dict[str, Any]:
         price_days=min(10, days),
         student="popularity",
         target=f"{MODEL},epsilon=0.2",
+        probe_share=0.01,
     )
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
