@@ -72,7 +72,7 @@ def _tastes(run: LoopRun) -> str:
     )
     points = replace(part, value=100 * part.value, low=100 * part.low, high=100 * part.high, form="+.1f")
     return (
-        f" Tastes moved by {total.value:.1%} of their length, of which learning from what was shown accounts for "
+        f" Tastes moved by {abs(total.value):.1%} of their length, of which learning from what was shown accounts for "
         f"{points.text} points {_ends(points)}."
     )
 
