@@ -20,6 +20,8 @@ class EligibleItems:
 
     listed: Int[A, " listed"]
     """`list * num_items + item` of all items of each list, ascending."""
+    place: Int[A, " pairs"]
+    """Where `list * num_items + item` is listed, and -1 where it is not, in the end for no item."""
     of_list: Int[A, " rows"]
     start: Int[A, " rows"]
     """Where each request's list begins."""
@@ -38,9 +40,8 @@ class EligibleItems:
 
     def number(self, items: Int[A, "rows slots"]) -> Int[A, "rows slots"]:
         """The number of each item; -1 for those that are not eligible."""
-        pairs = self.of_list[:, None] * self.num_items + items
-        found = np.searchsorted(self.listed, pairs)
-        known = (np.append(self.listed, -1)[found] == pairs) & (items >= 0) & (items < self.num_items)
+        found = _places(self.place, self.of_list, items, self.num_items)
+        known = found >= 0
         place = np.where(known, found - self.start[:, None], 0)
         before, up_to = self._num_below(self.blocked, place), self._num_below(self.blocked, place + 1)
         return np.where(known & (before == up_to), place - before, -1)
@@ -69,16 +70,24 @@ def eligible_items(observation: Observation, num_slots: int) -> EligibleItems:
     num_listed = on_offer.sum(axis=1)
     start = (np.cumsum(num_listed) - num_listed)[of_list]
 
-    pairs = of_list[:, None] * num_items + observation.blocked
-    found = np.searchsorted(listed, pairs)
-    there = (observation.blocked >= 0) & (np.append(listed, -1)[found] == pairs)
-    blocked = np.sort(np.where(there, found - start[:, None], num_items), axis=1)
+    place = np.full(on_offer.size + 1, -1, np.int64)
+    place[listed] = np.arange(len(listed))
+    found = _places(place, of_list, observation.blocked, num_items)
+    blocked = np.sort(np.where(found >= 0, found - start[:, None], num_items), axis=1)
     blocked[:, 1:][blocked[:, 1:] == blocked[:, :-1]] = num_items
     blocked.sort(axis=1)
     num = num_listed[of_list] - (blocked < num_items).sum(axis=1)
     if len(num) and num.min() < num_slots:
-        check_slots(observation.take(slice(place := int(num.argmin()), place + 1)).eligible(), num_slots)
-    return EligibleItems(listed, of_list, start, blocked, num, num_items)
+        check_slots(observation.take(slice(row := int(num.argmin()), row + 1)).eligible(), num_slots)
+    return EligibleItems(listed, place, of_list, start, blocked, num, num_items)
+
+
+def _places(
+    place: Int[A, " pairs"], of_list: Int[A, " rows"], items: Int[A, "rows columns"], num_items: int
+) -> Int[A, "rows columns"]:
+    """The place of each item in its row's list, -1 for what is not listed there or is no item."""
+    pairs = of_list[:, None] * num_items + items
+    return place[np.where((items >= 0) & (items < num_items), pairs, -1)]
 
 
 def num_eligible(observation: Observation, up_to: int) -> Int[A, " rows"]:
