@@ -7,8 +7,13 @@ never retrained, one that shows everybody the same, ...). The bubble is measured
 what users have come to prefer, within users and between them.
 
     python -m scenarios.feedback_loop               a small world, 2 seeds: under 2 minutes on 2 cores
-    python -m scenarios.feedback_loop standard      1,000 users, 2,000 items, 60 days, 8 arms, 10 seeds
-    python -m scenarios.feedback_loop full          all arms and the dials' settings
+    python -m scenarios.feedback_loop standard      1,000 users, 2,000 items, 60 days, 8 arms, 10 seeds: about half an
+                                                    hour
+    python -m scenarios.feedback_loop full          all arms and the dials' settings: not timed yet
+
+Expect of the first: a catalogue that closes while the twin that is never retrained keeps it open, epsilon that opens it
+again, and with two seeds no price that can be told from chance. A remedy's break-even is looked for on every day, so
+that chance has many tries: even the null twin may seem to pay from some day on.
 
 Results lie in `runs/feedback_loop/<name>/`: `timeline.csv`, `days.csv`, `welfare.csv`, `remedies.csv`,
 `controls.csv`, `differences.csv`, `narrowing.csv`, `frontier.csv`, `examples.csv` and `report.html`. A killed run goes
@@ -45,7 +50,8 @@ REMEDIES = {
     "Boltzmann": "{model_with}boltzmann=0.3",
     "calibrated": "{model_with}calibrated=0.5",
 }
-"""The named remedies beside the loop without any, around the model that learns."""
+"""The named remedies beside the loop without any, around the model that learns. Inverse propensities need some chance:
+without epsilon all that is shown has a propensity of 1."""
 MORE_REMEDIES = {
     "MMR": "{model_with}mmr=0.3",
     "Thompson": "{model_with}thompson=1",
