@@ -104,8 +104,10 @@ def test_rebuilt_requests_equal_those_that_were_served(world: World, history: in
     log = Platform(world, recorder, seed=3, history=history).run(days)
     rebuilt = log.observations()
     assert len(rebuilt) == len(log) > 200
+    moments = np.concatenate([np.stack([some.step, some.tick]) for some in recorder.served], axis=1)
+    by_time = np.lexsort(moments)
     for name in SERVED:
-        served = np.concatenate([getattr(observation, name) for observation in recorder.served])
+        served = np.concatenate([getattr(observation, name) for observation in recorder.served])[by_time]
         np.testing.assert_array_equal(getattr(rebuilt, name), served, err_msg=name)
         assert getattr(rebuilt, name).dtype == served.dtype, name
     assert rebuilt.features is log.features

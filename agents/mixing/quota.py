@@ -15,10 +15,11 @@ A = np.ndarray
 @final
 @dataclass(eq=False)
 class Quota(FixedSlots):
-    """`quotas[i]` slots for policy i, laid out in a slate of as many slots as the quotas add up to.
+    """Of every slots that the quotas add up to, `quotas[i]` for policy i: longer slates, as re-ranking asks for, repeat
+    the layout.
 
-    `layout="spread"` spreads each policy's slots evenly: its j-th of q stands as near as can be to (j + 1/2)/q of the
-    slate. `"in-order"` gives the main policy the first slots, the second one those after, and so on.
+    `layout="spread"` spreads each policy's slots evenly: its j-th of q stands as near as can be to (j + 1/2)/q of them.
+    `"in-order"` gives the main policy the first slots, the second one those after, and so on.
     """
 
     quotas: tuple[int, ...]
@@ -39,13 +40,13 @@ class Quota(FixedSlots):
         return named_with(f"quota({shares})", {"layout": self.layout} if self.layout != "spread" else {})
 
     def owners(self, num_slots: int) -> Int[A, " slots"]:
-        if sum(self.quotas) != num_slots:
+        if sum(self.quotas) > num_slots:
             raise ValueError(
-                f"quotas must add up to the number of slots, got {' + '.join(map(str, self.quotas))} = "
+                f"quotas must add up to the number of slots at most, got {' + '.join(map(str, self.quotas))} = "
                 f"{sum(self.quotas)} for {num_slots} slots"
             )
         owner = np.repeat(np.arange(len(self.quotas)), self.quotas)
-        if self.layout == "in-order":
-            return owner
-        wanted = np.concatenate([(np.arange(quota) + 0.5) / quota for quota in self.quotas])
-        return owner[np.argsort(wanted, kind="stable")]
+        if self.layout == "spread":
+            wanted = np.concatenate([(np.arange(quota) + 0.5) / quota for quota in self.quotas])
+            owner = owner[np.argsort(wanted, kind="stable")]
+        return np.resize(owner, num_slots)

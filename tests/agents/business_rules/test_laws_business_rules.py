@@ -9,6 +9,7 @@ import pytest
 from agents.baselines import Random
 from agents.business_rules import Calibrated, Caps, MaximalMarginalRelevance, RepeatRules, ReRanking
 from agents.exploration import EpsilonGreedy
+from agents.mixing import Quota
 from agents.registry import make_agent
 from recsim_lab.streams import draws_of
 from recsim_lab.testing import check_policy, check_propensities
@@ -37,6 +38,9 @@ NESTINGS = {
         Calibrated(taught("ease:epsilon=0.4", log), depth=2, redraws=REDRAWS)
     ),
     "mmr-random": lambda log: MaximalMarginalRelevance(Random(), 0.5, depth=2, redraws=REDRAWS),
+    "mmr-quota": lambda log: MaximalMarginalRelevance(
+        Quota((taught("ease", log), Random()), (1, 1)), 0.5, depth=2, redraws=REDRAWS
+    ),
     "epsilon-caps-popularity": lambda log: EpsilonGreedy(Caps(taught("popularity", log), 1, 1), 0.3),
 }
 

@@ -47,6 +47,16 @@ def test_slots_are_spread_evenly(quotas, owners, fixed):
         assert (np.abs(share) <= 1).all()
 
 
+@pytest.mark.parametrize("layout, owners", [("spread", "01010 01010 01"), ("in-order", "00011 00011 00")])
+def test_longer_slates_repeat_the_layout(fixed, requests, layout, owners):
+    one, two = fixed("one", 5, 2, 7, 9), fixed("two", 2, 5, 8, 1)
+    quota = Quota((one, two), (3, 2), layout)
+    expected = [int(owner) for owner in owners.replace(" ", "")]
+    assert quota.owners(12).tolist() == expected
+    _, sources = shown(quota, requests([0], 20), 12)
+    assert sources == [("one", "two")[owner] for owner in expected]
+
+
 def test_named_slots_belong_to_the_named(fixed, requests):
     policy = BySlot((fixed("main", 5, 2), fixed("two", 9, 5), fixed("three", 8, 9)), ((0,), (-1, 2)))
     items, sources = shown(policy, requests([0], 10), 5)
@@ -144,7 +154,7 @@ def test_the_ranker_is_the_main_policys(fixed):
 
 def test_quotas_are_checked(fixed, requests):
     one, two = fixed("one"), fixed("two")
-    with pytest.raises(ValueError, match=r"quotas must add up to the number of slots, got 7 \+ 3 = 10 for 8 slots"):
+    with pytest.raises(ValueError, match=r"add up to the number of slots at most, got 7 \+ 3 = 10 for 8 slots"):
         shown(Quota((one, two), (7, 3)), requests([0], 20), 8)
     with pytest.raises(ValueError, match=r"quotas must be one for each of 2 policies, got \(1, 2, 3\)"):
         Quota((one, two), (1, 2, 3))
