@@ -2,6 +2,10 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +33,7 @@ from recsim_lab.policy import NEVER, TICKS_PER_DAY, Observation, Policy
 from recsim_lab.simulation.presets import make_world
 from recsim_lab.simulation.world import World
 
+ROOT = Path(__file__).parents[3]
 EASE = "ease:regularization=20"
 
 
@@ -324,6 +329,29 @@ def test_a_run_that_stops_anywhere_ends_the_same(
         assert json.dumps(outcome.result) == json.dumps(whole[outcome.unit].result)
         for name, values in whole[outcome.unit].users.items():
             np.testing.assert_array_equal(outcome.users[name], values)
+
+
+def test_a_killed_run_goes_on_from_its_last_whole_day(tmp_path: Path, outcomes: list[Outcome]) -> None:
+    script = (
+        "import sys; from dataclasses import replace; from pathlib import Path\n"
+        "from recsim_lab.evaluation.feedback.study import run_feedback\n"
+        "from tests.evaluation.feedback.test_loop import FACTORIES, PLAN\n"
+        "run_feedback(replace(PLAN, seeds=(0,), arms=PLAN.arms[:2]), FACTORIES, Path(sys.argv[1]))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    latest = tmp_path / "units" / LoopUnit(0, "epsilon").folder / "platform" / "latest"
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], env=environment) as run:
+        while run.poll() is None and not (latest.exists() and latest.read_text() >= "day=5"):
+            time.sleep(0.002)
+        run.send_signal(signal.SIGKILL)
+    assert latest.exists(), "the run was killed too late to show anything"
+    before = latest.read_text()
+    plan = replace(PLAN, seeds=(0,), arms=PLAN.arms[:2])
+    again = {outcome.unit: outcome for outcome in run_feedback(plan, FACTORIES, tmp_path)}
+    assert "day=5" <= before <= "day=7"
+    for whole in outcomes:
+        if whole.unit in again:
+            assert json.dumps(again[whole.unit].result) == json.dumps(whole.result)
 
 
 def test_a_folder_of_another_plan_is_refused(tmp_path: Path) -> None:
