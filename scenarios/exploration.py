@@ -8,7 +8,7 @@ epsilon with the model of the greedy twin's log, to the same users with the same
 model likes best, so it is measured among the users of both, and the mean is taken. Beside it stands the published
 D(epsilon) = r_epsilon - [(1 - epsilon) r_0 + epsilon r_random], which also contains substitution, position and boredom.
 
-    python -m scenarios.exploration                 3 seeds of 1,000 users: 3 minutes on 2 cores
+    python -m scenarios.exploration                 3 seeds of 1,000 users: 1 to 3 minutes on 2 cores
     python -m scenarios.exploration standard        10 seeds, 2,000 users, a longer loop: an hour or two
 
 Expect: random slots show all of the catalogue where the greedy model shows half of it, and cost some percent of the
