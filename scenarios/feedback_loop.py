@@ -16,12 +16,12 @@ again, and with two seeds no price that can be told from chance. A remedy's brea
 that chance has many tries: even the null twin may seem to pay from some day on.
 
 Results lie in `runs/feedback_loop/<name>/`: `timeline.csv`, `days.csv`, `welfare.csv`, `remedies.csv`,
-`controls.csv`, `differences.csv`, `narrowing.csv`, `frontier.csv`, `examples.csv` and `report.html`. A killed run goes
-on where it stopped.
+`controls.csv`, `differences.csv`, `narrowing.csv`, `frontier.csv`, `examples.csv`, `present.csv`, `equal_clicks.csv`,
+`experiments.csv` (where remedies are A/B tested) and `report.html`. A killed run goes on where it stopped.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from recsim_lab.evaluation.experiments.findings import effects_table
@@ -195,32 +195,23 @@ def _settings(dial: str, model: str) -> list[Arm]:
     ]
 
 
+STANDARD = Config(
+    name="standard",
+    world="everyday:num_users=1000,num_items=2000",
+    remedies=tuple(REMEDIES),
+    tested=("epsilon .2", "calibrated"),
+    seeds=10,
+    control_seeds=3,
+    loop_days=60,
+    measure_every=5,
+    recent_days=10,
+    price_days=10,
+)
 PROFILES = {
     "demo": Config(),
-    "standard": Config(
-        name="standard",
-        tested=("epsilon .2", "calibrated"),
-        measure_every=5,
-        recent_days=10,
-        price_days=10,
-        world="everyday:num_users=1000,num_items=2000",
-        remedies=tuple(REMEDIES),
-        seeds=10,
-        control_seeds=3,
-        loop_days=60,
-    ),
-    "full": Config(
-        name="full",
-        tested=("epsilon .2", "calibrated"),
-        measure_every=5,
-        recent_days=10,
-        price_days=10,
-        world="everyday:num_users=1000,num_items=2000",
-        remedies=tuple(REMEDIES | MORE_REMEDIES),
-        dials=tuple(DIALS),
-        seeds=10,
-        control_seeds=10,
-        loop_days=60,
+    "standard": STANDARD,
+    "full": replace(
+        STANDARD, name="full", remedies=tuple(REMEDIES | MORE_REMEDIES), dials=tuple(DIALS), control_seeds=10
     ),
 }
 

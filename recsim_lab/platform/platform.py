@@ -347,7 +347,8 @@ def _check_memory(days_in_memory: int | None, retraining: Retraining | None) -> 
         return
     if days_in_memory < 1:
         raise ValueError(f"days_in_memory must be at least 1 or None, got {days_in_memory}")
-    if retraining is not None and (window := retraining.window_days) != min(window or np.inf, days_in_memory):
+    window = None if retraining is None else retraining.window_days
+    if retraining is not None and (window is None or window > days_in_memory):
         raise ValueError(
             f"days_in_memory must be at least the window_days of retraining, got {days_in_memory} for "
             + ("a window of all days" if window is None else str(window))

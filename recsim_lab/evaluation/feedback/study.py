@@ -24,8 +24,6 @@ WELFARE = ("clicks_per_user", "dwell_per_user", "niche_clicks_gap")
 """Of a day: clicks and minutes per user of the population, and niche users' clicks minus mainstream users'."""
 FIGURES = ("clicks_per_slate", "satisfaction", "num_users", "num_churned", "return_days", "true_utility", "regret")
 """What else is told of a day, as in `Platform.daily`; `num_users` and `num_churned` as shares of the population."""
-
-
 STABILITY = "stability"
 """Spearman's correlation of items' clicks under the baseline and under its null twin: told of the baseline."""
 Progress = Callable[[LoopUnit, int, int], None]
