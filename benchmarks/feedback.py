@@ -55,9 +55,10 @@ def one_arm(num_users: int, num_items: int, days: int) -> dict[str, Any]:
         "unit": "s",
         "work": f"{num_users:,} users, {num_items:,} items, {LOG_DAYS} days of random slates and {days} of {MODEL}, "
         f"which learns every day from the last {WINDOW_DAYS}",
-        "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
     }
 
 
 if __name__ == "__main__":
-    print(json.dumps(one_arm(*(int(word) for word in sys.argv[1:4]))), flush=True)
+    told = one_arm(*(int(word) for word in sys.argv[1:4]))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(json.dumps(told | {"peak_memory_gib": round(peak, 2)}), flush=True)
