@@ -61,12 +61,21 @@ PLAN = Plan(
 )
 SCRIPT = """
 import sys
+from multiprocessing import active_children
 from pathlib import Path
 from tests.evaluation.test_study import FACTORIES, PLAN
+from tests.killed import die
 from recsim_lab.evaluation.study import run_study
 
+
+def die_after_the_first(*_: object) -> None:
+    (Path(sys.argv[1]) / "workers").write_text(" ".join(str(worker.pid) for worker in active_children()))
+    die()
+
+
 if __name__ == "__main__":
-    for name, table in vars(run_study(PLAN, FACTORIES, Path(sys.argv[1]), num_workers=2)).items():
+    progress = die_after_the_first if sys.argv[2:] else None
+    for name, table in vars(run_study(PLAN, FACTORIES, Path(sys.argv[1]), 2, progress)).items():
         table.to_parquet(Path(sys.argv[1]) / f"{name}.parquet")
 """
 
@@ -191,17 +200,15 @@ def test_missing_units_are_done_again(tables: Tables, folder: Path) -> None:
 
 
 def test_a_killed_study_goes_on_to_the_same_tables_with_two_workers(tables: Tables, tmp_path: Path) -> None:
-    """Killed while both logs are collected, then run to the end. One worker made `tables`."""
+    """Killed when the first log is there and the other is not, then run to the end. One worker made `tables`."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     script = tmp_path / "study_script.py"
     script.write_text(SCRIPT)
     command = [sys.executable, str(script), str(tmp_path / "study")]
-    with subprocess.Popen(command, env=environment, cwd=ROOT) as run:
-        while run.poll() is None and not list((tmp_path / "study").glob("units/everyday/random/*/platform/latest")):
-            time.sleep(0.002)
-        workers = _children(run.pid)
-        run.send_signal(signal.SIGKILL)
-    assert len(workers) >= 2
+    run = subprocess.run([*command, "die"], env=environment, cwd=ROOT)
+    assert run.returncode == -signal.SIGKILL
+    workers = [int(worker) for worker in (tmp_path / "study" / "workers").read_text().split()]
+    assert len(workers) == 2
     # Workers that live on would write beside the run that goes on.
     deadline = time.monotonic() + 20
     while any(map(_is_alive, workers)) and time.monotonic() < deadline:
@@ -213,15 +220,8 @@ def test_a_killed_study_goes_on_to_the_same_tables_with_two_workers(tables: Tabl
     _assert_same(tables, Tables(**found))
 
 
-def _children(pid: int) -> list[int]:
-    """The processes started by this one (Linux)."""
-    listing = Path(f"/proc/{pid}/task/{pid}/children")
-    if not listing.exists():
-        pytest.skip("needs the process table of Linux")
-    return [int(child) for child in listing.read_text().split()]
-
-
 def _is_alive(pid: int) -> bool:
+    """Whether the process runs (Linux)."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

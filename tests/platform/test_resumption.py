@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -47,8 +46,11 @@ from agents.exploration import EpsilonGreedy
 from agents.registry import make_agent
 from recsim_lab.platform import Platform, Retraining
 from recsim_lab.simulation.presets import make_world
+from tests.killed import die_on_day
 
 spec, folder, days = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+if sys.argv[4:]:
+    die_on_day(int(sys.argv[4]), float(sys.argv[5]))
 world = make_world("everyday", num_users=60, num_items=80, num_slots=5, new_items_a_day=2, days=20)
 policy = RepeatRules(EpsilonGreedy(make_agent(spec), 0.2))
 platform = Platform(world, policy, seed=6, retraining=Retraining(1, delay_days=1), folder=folder)
@@ -61,38 +63,28 @@ def _policy(spec: str) -> Policy:
     return RepeatRules(EpsilonGreedy(make_agent(spec), 0.2))
 
 
-@pytest.mark.parametrize(("spec", "num_kills"), [("ease", 2), ("mf:dim=4,epochs=2", 1)])
+@pytest.mark.parametrize(("spec", "days_of_death"), [("ease", (1, 3)), ("mf:dim=4,epochs=2", (2,))])
 def test_a_killed_run_goes_on_to_the_same_end(
-    tmp_path: Path, assert_same_log: SameLog, spec: str, num_kills: int
+    tmp_path: Path, assert_same_log: SameLog, spec: str, days_of_death: tuple[int, ...]
 ) -> None:
-    num_days = 8
+    num_days = 6
     luck = random.Random(spec)
-    command = [sys.executable, "-c", SCRIPT, spec]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run([*command, str(whole), str(num_days)], env=environment, check=True)
 
-    for _ in range(num_kills):
-        before = _days_done(killed)
-        with subprocess.Popen([*command, str(killed), str(num_days)], env=environment) as run:
-            # Until a day or two more are done; then at any moment of the next.
-            while run.poll() is None and _days_done(killed) < before + luck.randint(1, 2):
-                time.sleep(0.002)
-            time.sleep(luck.uniform(0, 0.1))
-            run.send_signal(signal.SIGKILL)
-    assert 0 < _days_done(killed) < num_days, "the run was killed too late to show anything"
-    subprocess.run([*command, str(killed), str(num_days)], env=environment, check=True)
+    def run(folder: Path, *death: str) -> int:
+        command = [sys.executable, "-c", SCRIPT, spec, str(folder), str(num_days), *death]
+        return subprocess.run(command, env=environment).returncode
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert run(whole) == 0
+    for day in days_of_death:
+        assert run(killed, str(day), str(luck.uniform(0, 0.1))) == -signal.SIGKILL
+        assert (killed / "latest").read_text() == f"day={day}"
+    assert run(killed) == 0
 
     assert_same_log(read_log(whole / "log"), read_log(killed / "log"))
     daily = [pd.read_parquet(folder / "daily.parquet") for folder in (whole, killed)]
     pd.testing.assert_frame_equal(*daily)
-
-
-def _days_done(folder: Path) -> int:
-    try:
-        return int((folder / "latest").read_text().removeprefix("day="))
-    except FileNotFoundError:
-        return 0
 
 
 def test_a_run_that_stops_at_any_file_goes_on_to_the_same_end(
