@@ -1,6 +1,6 @@
 """Fixed seats, each lived through by one user after another: what both environments put Gymnasium's coat on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt64
 
-from recsim_lab.policy import NEVER, Observation
+from recsim_lab.policy import NEVER, REQUEST_FIELDS
 from recsim_lab.simulation.dynamics import Response, State
 from recsim_lab.simulation.presets import make_world
 from recsim_lab.simulation.sessions import draw_profiles, seat_sessions
@@ -20,8 +20,6 @@ A = np.ndarray
 
 MAX_TICK = 2**31 - 1
 """Upper bound of ticks in the observation space: four thousand years."""
-NUMBERS = ("user", "session", "step", "tick", "device")
-"""The fields of an observation that hold one number a request; the others are rows of items or ticks."""
 
 REWARDS: dict[str, Callable[[State, A, Response], A]] = {
     "world": lambda state, rows, response: response.reward,
@@ -113,7 +111,17 @@ class Seats:
     def observe(self, rows: Int[A, " rows"]) -> dict[str, A]:
         """The observation's fields, one row a seat; a number is an array of width 1."""
         fields = self.sessions.visible(rows)
-        return fields | {name: fields[name][:, None] for name in NUMBERS}
+        return fields | {name: fields[name][:, None] for name in REQUEST_FIELDS}
+
+    def state(self) -> dict[str, A]:
+        """All that changes, as copies."""
+        sessions = {f"sessions/{name}": values.copy() for name, values in self.sessions.state.items()}
+        return sessions | {"steps": self.steps.copy()}
+
+    def restore(self, state: Mapping[str, A]) -> None:
+        """Take over a `state` of as many seats in the same world."""
+        self.sessions.state = {name: state[f"sessions/{name}"].copy() for name in self.sessions.state}
+        self.steps = state["steps"].copy()
 
     def observation_space(self) -> gymnasium.Space:
         """Of one seat: finite integer boxes that never change.
@@ -167,13 +175,6 @@ def event_info(response: Response) -> dict[str, A]:
         "left": response.left,
         "num_void": response.num_void,
     }
-
-
-def as_observation(batch: dict[str, A], seats: "Seats") -> Observation:
-    """The `Observation` a policy takes, from a vector environment's batch."""
-    nothing = np.zeros((len(batch["user"]), 0), np.int32)
-    fields = {name: values[:, 0] if name in NUMBERS else values for name, values in batch.items()}
-    return Observation(**fields, features=seats.world.features, blocked=nothing)
 
 
 @lru_cache(maxsize=8)

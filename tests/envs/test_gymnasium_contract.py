@@ -9,9 +9,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from recsim_lab.envs.registration import MAX_STEPS, environment_id
-from recsim_lab.envs.seats import NUMBERS
 from recsim_lab.envs.slate_env import SlateEnv
 from recsim_lab.envs.slate_vector_env import SlateVectorEnv
+from recsim_lab.policy import HISTORY_FIELDS, REQUEST_FIELDS
 from recsim_lab.simulation.presets import PRESETS
 
 A = np.ndarray
@@ -45,7 +45,7 @@ def test_make_vec_gives_the_native_vector_environment(preset: Preset) -> None:
 
 def _assert_holds(space: gymnasium.Space, observation: dict[str, A]) -> None:
     assert isinstance(space, gymnasium.spaces.Dict)
-    assert set(observation) == {*NUMBERS, "clicked", "clicked_tick", "shown"}
+    assert set(observation) == {*REQUEST_FIELDS, *HISTORY_FIELDS}
     for name, values in observation.items():
         box = space[name]
         assert isinstance(box, gymnasium.spaces.Box)
