@@ -1,0 +1,292 @@
+"""SlateQ: what a slate is worth is what its items are worth, weighted by how likely each is to be chosen."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import nn
+
+from agents.acting.base import ActingAgent
+from agents.acting.candidates import drawn_at_random
+from agents.acting.diary import Diary
+from agents.acting.experience import Experience, Memory, experience_of, experienced
+from agents.acting.live_users import LiveUsers
+from agents.acting.slate_optimisation import OPTIMISERS, value_of
+from agents.acting.state import StateNetwork, States
+from agents.base import check_catalogue
+from agents.fields import Schema, Table
+from agents.training import seeded
+from recsim_lab.interaction_log import InteractionLog
+from recsim_lab.policy import (
+    FeatureTable,
+    Observation,
+    Recommendation,
+    answered,
+    check_slots,
+    deterministic,
+    top_items,
+)
+from recsim_lab.probabilities import Probabilities, certain, exactly, over_redraws, redraw
+from recsim_lab.streams import Draws
+
+A = np.ndarray
+T = torch.Tensor
+
+_CANDIDATES = 0
+_STEPS_TOLD_TOGETHER = 20
+_TARGET = "target/"
+
+
+@final
+class ItemValues(nn.Module):
+    """How attractive each item is, and what its choice is worth from now on; the same of choosing nothing.
+
+    Each is a dot product of a query of the state with the item's vector, and an offset of each: the attraction is exp of
+    it, that of nothing is 1.
+    """
+
+    def __init__(self, schema: Schema, dim: int, num_blocks: int, newest: int) -> None:
+        super().__init__()
+        self.states = StateNetwork(schema, dim, num_blocks, newest)
+        self.queries = nn.Linear(dim, 2 * dim)
+        self.of_state = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 3))
+        self.of_item = nn.Linear(dim, 2)
+        self.unit: T
+        self.register_buffer("unit", torch.zeros(()))
+        """What a life is worth from now on, roughly: values count in it."""
+
+    def forward(
+        self, states: States, items: Int[T, "rows candidates"], table: Table
+    ) -> tuple[Float[T, "rows candidates"], Float[T, "rows candidates"], Float[T, " rows"]]:
+        """Log-attractions and values of some candidates (no columns: of all items), and the value of nothing."""
+        vectors = self.states.items(table)
+        state = self.states(states, vectors, table)
+        chosen, worth = self.queries(state).chunk(2, dim=1)
+        offset = self.of_state(state)
+        of_item = self.of_item(vectors)
+        if items.shape[1]:
+            mine, of_item = vectors[items], of_item[items]
+            logit, value = (torch.linalg.vecdot(mine, query[:, None]) for query in (chosen, worth))
+        else:
+            logit, value = chosen @ vectors.T, worth @ vectors.T
+        logit = logit + of_item[..., 0] + offset[:, :1]
+        value = self.unit * (value + of_item[..., 1] + offset[:, 1:2])
+        return logit, value, self.unit * offset[:, 2]
+
+
+@final
+@dataclass(eq=False)
+class SlateQ(ActingAgent):
+    """Ie et al. (IJCAI 2019; arXiv 1905.12767): Q-learning over slates by way of their items.
+
+    Users are taken to choose one item of a slate, or nothing, in proportion to its attraction, which is learned from
+    clicks; where they click several, each click counts as a choice. Then Q(s, slate) = sum_i P(i | s, slate) Q(s, i), and
+    the item that was chosen learns r + `discount` max Q(s', slate'), where the maximum is found by `optimise`: exactly,
+    greedily, or by the items of highest attraction times value. With `discount=0` it is the myopic recommender.
+
+    Slates are chosen from `candidates` items drawn anew for each (0: from all). While it learns, a slot is random with
+    probability `epsilon`, which falls from 1 over the first `annealing` share of the steps. After each step it learns
+    from `updates` batches of the last `memory` slates, by a target network that is renewed every `renew_every` steps.
+    """
+
+    family: ClassVar[str] = "slate-q"
+
+    optimise: Literal["exact", "greedy", "top"] = "exact"
+    candidates: int = 0
+    epsilon: float = 0.1
+    annealing: float = 0.3
+    updates: int = 1
+    batch_size: int = 512
+    memory: int = 50_000
+    renew_every: int = 25
+    epochs: int = 5
+    """Passes over a log in `learn`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.optimise not in OPTIMISERS:
+            raise ValueError(f"optimise must be one of {', '.join(OPTIMISERS)}, got {self.optimise!r}")
+        for name in ("updates", "batch_size", "memory", "renew_every", "epochs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.candidates < 0:
+            raise ValueError(f"candidates must be at least 0, got {self.candidates}")
+        for name in ("epsilon", "annealing"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+
+    def build(self, schema: Schema, num_slots: int) -> ItemValues:
+        return ItemValues(schema, self.dim, self.num_blocks, self.newest)
+
+    # Serving
+
+    def item_scores(self, states: States, table: Table) -> Float[T, "rows items"]:
+        """Attraction times value, the order of the items where slates are not optimised as a whole."""
+        logit, value, _ = self._network()(states, self._all(states), table)
+        return logit.exp() * value
+
+    def recommend(self, observation: Observation, num_slots: int, draws: Draws) -> Recommendation:
+        items = self._slates(observation, num_slots, draws)
+        if not self.candidates:
+            return deterministic(items, self.name)
+        unknown = np.full(items.shape, np.nan)
+        return answered(items, exactly(unknown, unknown), np.zeros(items.shape, np.int16), (self.name,))
+
+    def probabilities(self, observation: Observation, slates: Int[A, "rows slots"]) -> Probabilities:
+        def tell(draws: Draws) -> Probabilities:
+            return certain(self._slates(observation, slates.shape[1], draws), slates)
+
+        return over_redraws(tell, observation) if self.candidates else tell(redraw(observation, 0))
+
+    def _slates(self, observation: Observation, num_slots: int, draws: Draws) -> Int[A, "rows slots"]:
+        """The best slates of the candidates that `draws` decide on; without a network, items in order of their id."""
+        offered = observation.eligible()
+        check_slots(offered, max(num_slots, self.candidates))
+        if self.network is None or self.schema is None:
+            return top_items(np.zeros(offered.shape, np.float32), offered, num_slots)
+        check_catalogue(self.schema.num_items, observation)
+        states = States.of(observation, self.newest, self.num_slots)
+        drawn = self._all(states)
+        if self.candidates:
+            luck = torch.as_tensor(draws.uniform(_CANDIDATES, offered.shape[1]))
+            drawn = drawn_at_random(luck, torch.tensor(offered), self.candidates).to(self.device)
+        with torch.no_grad():
+            return self._best(self._network(), states, drawn, observation.features, num_slots).cpu().numpy()
+
+    def _best(
+        self, network: ItemValues, states: States, drawn: Int[T, "rows drawn"], features: FeatureTable, num_slots: int
+    ) -> Int[T, "rows slots"]:
+        """The best slates of the items drawn, or of all that are on offer."""
+        logit, value, nothing = network(states, drawn, self.table(features))
+        optimise = OPTIMISERS[self.optimise]
+        if not drawn.shape[1]:
+            offered = torch.as_tensor(np.ascontiguousarray(features.on_offer(states.tick)), device=self.device)
+            return optimise(logit.exp(), value, nothing, offered, num_slots).int()
+        chosen = optimise(logit.exp(), value, nothing, torch.ones_like(drawn, dtype=torch.bool), num_slots)
+        return drawn.gather(1, chosen).int()
+
+    # Learning
+
+    def train(self, env: Any, num_steps: int, diary: Diary | None = None) -> None:
+        users, diary = LiveUsers(env), diary or Diary()
+        first, own = self.resume(users, diary)
+        memory = Memory(self.memory)
+        memory.restore(own)
+        target = self._renewed(own)
+        seen: list[dict[str, float]] = []
+        for step in range(first, num_steps):
+            with seeded(self.seed, step):
+                epsilon = max(self.epsilon, 1 - step / max(self.annealing * num_steps, 1))
+                new = self._act(users, epsilon)
+                memory.add(new)
+                figures = {"reward": float(new.reward.mean()), "epsilon": epsilon}
+                for _ in range(self.updates):
+                    rows = torch.randint(len(memory), (self.batch_size,)).numpy()
+                    figures |= self._update(memory.take(rows), target, users.features)
+            seen.append(figures)
+            if (step + 1) % self.renew_every == 0:
+                target = self._renewed()
+            if (step + 1) % _STEPS_TOLD_TOGETHER == 0 or step + 1 == num_steps:
+                means = {name: float(np.mean([one[name] for one in seen])) for name in figures}
+                self.keep(users, diary, step + 1, num_steps, means, lambda: memory.arrays() | _named(target))
+                seen = []
+
+    def learn(self, log: InteractionLog) -> None:
+        """Q-learning from what others showed, over and over."""
+        self.begin(log.features, log.num_slots)
+        experience, _ = experience_of(log, self.newest)
+        with seeded(self.seed, len(log)):
+            target, num_done = self._renewed(), 0
+            for _ in range(self.epochs):
+                for rows in torch.randperm(len(experience)).split(self.batch_size):
+                    self._update(experience.take(rows.numpy()), target, log.features)
+                    num_done += 1
+                    if num_done % self.renew_every == 0:
+                        target = self._renewed()
+
+    def _act(self, users: LiveUsers, epsilon: float) -> Experience:
+        """One slate for each user, of which some slots are random."""
+        states = States.of(users.observation, self.newest, users.num_slots)
+        drawn = self._drawn(states, users.features)
+        with torch.no_grad():
+            slate = self._best(self._network(), states, drawn, users.features, users.num_slots)
+        slate = self._explored(slate, drawn, users.features.on_offer(states.tick), epsilon)
+        outcome = users.step(slate.cpu().numpy())
+        new = experienced(states, slate.cpu().numpy(), np.full(slate.shape, np.nan), outcome, self.newest)
+        drawn_after = self._drawn(new.after, users.features).cpu().numpy().astype(np.int32)
+        return replace(new, candidates=drawn.cpu().numpy().astype(np.int32), next_candidates=drawn_after)
+
+    def _drawn(self, states: States, features: FeatureTable) -> Int[T, "rows drawn"]:
+        """Candidates of each slate, no columns where all are."""
+        if not self.candidates:
+            return self._all(states)
+        offered = torch.as_tensor(np.ascontiguousarray(features.on_offer(states.tick)))
+        return drawn_at_random(torch.rand(offered.shape), offered, self.candidates).to(self.device)
+
+    def _explored(
+        self, slate: Int[T, "rows slots"], drawn: Int[T, "rows drawn"], offered: Bool[A, "rows items"], epsilon: float
+    ) -> Int[T, "rows slots"]:
+        """The slates with some slots' items changed for candidates that no other slot holds."""
+        pool = drawn
+        if not drawn.shape[1]:
+            luck = torch.rand(offered.shape) * torch.as_tensor(np.ascontiguousarray(offered))
+            pool = luck.topk(min(2 * slate.shape[1], luck.shape[1])).indices.to(self.device)
+        shuffled = pool.gather(1, torch.rand(pool.shape, device=self.device).argsort(dim=1))
+        free = ~(shuffled[:, :, None] == slate[:, None, :]).any(dim=2)
+        order = free.int().argsort(dim=1, descending=True, stable=True)[:, : slate.shape[1]]
+        other, is_free = shuffled.gather(1, order).int(), free.gather(1, order)
+        random = torch.rand(slate.shape, device=self.device) < epsilon
+        if other.shape[1] < slate.shape[1]:
+            return slate
+        return torch.where(random & is_free, other, slate)
+
+    def _update(self, batch: Experience, target: ItemValues, features: FeatureTable) -> dict[str, float]:
+        network, table = self._network(), self.table(features)
+        reward, earned = torch.as_tensor(batch.reward), torch.as_tensor(batch.earned)
+        reward, earned = reward.to(self.device), earned.to(self.device)
+        if not network.unit:
+            network.unit += float(reward.square().mean().sqrt()) / (1 - self.discount) or 1.0
+            target.unit.copy_(network.unit)
+        clicks = torch.as_tensor(batch.clicks, device=self.device)
+        with torch.no_grad():
+            drawn = torch.as_tensor(batch.next_candidates, device=self.device).long()
+            slate = self._best(target, batch.after, drawn, features, batch.slate.shape[1])
+            logit, value, nothing = target(batch.after, slate.long(), table)
+            going = ~torch.as_tensor(batch.ended, device=self.device)
+            future = self.discount * going * value_of(logit.exp(), value, nothing)
+        logit, value, nothing = network(batch.states, torch.as_tensor(batch.slate, device=self.device).long(), table)
+        ignored = ~clicks.any(dim=1)
+        chosen = torch.cat([clicks, ignored[:, None]], dim=1).float()
+        chances = torch.log_softmax(torch.cat([logit, torch.zeros_like(logit[:, :1])], dim=1), dim=1)
+        choice_loss = -(chosen * chances).sum() / chosen.sum()
+        told = torch.cat([earned + future[:, None], (reward + future)[:, None]], dim=1)
+        wrong = (torch.cat([value, nothing[:, None]], dim=1) - told) / network.unit
+        value_loss = (chosen * wrong.square()).sum() / chosen.sum()
+        self.take_step(choice_loss + value_loss)
+        return {"choice_loss": float(choice_loss.detach()), "value_loss": float(value_loss.detach())}
+
+    def _renewed(self, kept: Mapping[str, A] | None = None) -> ItemValues:
+        """A copy of the network to learn from, or the one that was kept."""
+        target = copy.deepcopy(self._network())
+        weights = {
+            name.removeprefix(_TARGET): value for name, value in (kept or {}).items() if name.startswith(_TARGET)
+        }
+        if weights:
+            target.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
+        return target
+
+    def _all(self, states: States) -> Int[T, "rows drawn"]:
+        """No columns: the whole catalogue."""
+        return torch.zeros((len(states), 0), dtype=torch.long, device=self.device)
+
+    def _network(self) -> ItemValues:
+        assert isinstance(self.network, ItemValues)
+        return self.network
+
+
+def _named(target: ItemValues) -> dict[str, A]:
+    return {_TARGET + name: value.cpu().numpy().copy() for name, value in target.state_dict().items()}
