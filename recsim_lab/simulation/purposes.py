@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class Purpose(IntEnum):
-    """Purposes of draws; the choice model has 1, feedback 2 to 4."""
+    """Purposes of draws; the choice model has 1, feedback 2 to 4. From 1,000 on they are for parts made elsewhere."""
 
     PROFILE = 10
     DEVICE = 11
