@@ -159,8 +159,9 @@ class Reinforce(ActingAgent):
         slots, future = self._expected(experience.states, features)
         last = np.flatnonzero((course.following < 0) & ~experience.ended)
         value, after = slots.sum(axis=1) + self.discount * future, np.zeros(len(experience))
-        slots_after, future_after = self._expected(experience.after.take(last), features)
-        after[last] = slots_after.sum(axis=1) + self.discount * future_after
+        if len(last):
+            slots_after, future_after = self._expected(experience.after.take(last), features)
+            after[last] = slots_after.sum(axis=1) + self.discount * future_after
         told = futures(experience.reward, experience.ended, value, after, course, self.discount, self.trace).astype(
             np.float32
         )
@@ -209,7 +210,7 @@ class Reinforce(ActingAgent):
         with torch.no_grad():
             parts = [
                 self._network().expected_of(states.take(slice(start, start + _ROWS)), self.table(features))
-                for start in range(0, max(len(states), 1), _ROWS)
+                for start in range(0, len(states), _ROWS)
             ]
         slots, later = (torch.cat(columns).cpu().numpy() for columns in zip(*parts, strict=True))
         return slots, later

@@ -1,26 +1,21 @@
 """SlateQ: what a slate is worth is what its items are worth, weighted by how likely each is to be chosen."""
 
-import copy
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, final
+from typing import ClassVar, Literal, final
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import nn
 
-from agents.acting.base import ActingAgent
 from agents.acting.candidates import drawn_at_random
-from agents.acting.diary import Diary
-from agents.acting.experience import Experience, Memory, experience_of, experienced
+from agents.acting.experience import Experience, experienced
 from agents.acting.live_users import LiveUsers
+from agents.acting.replay import ReplayAgent
 from agents.acting.slate_optimisation import OPTIMISERS, value_of
 from agents.acting.state import StateNetwork, States
 from agents.base import check_catalogue
 from agents.fields import Schema, Table
-from agents.training import seeded
-from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import (
     FeatureTable,
     Observation,
@@ -37,8 +32,6 @@ A = np.ndarray
 T = torch.Tensor
 
 _CANDIDATES = 0
-_STEPS_TOLD_TOGETHER = 20
-_TARGET = "target/"
 
 
 @final
@@ -80,7 +73,7 @@ class ItemValues(nn.Module):
 
 @final
 @dataclass(eq=False)
-class SlateQ(ActingAgent):
+class SlateQ(ReplayAgent):
     """Ie et al. (IJCAI 2019; arXiv 1905.12767): Q-learning over slates by way of their items.
 
     Users are taken to choose one item of a slate, or nothing, in proportion to its attraction, which is learned from
@@ -89,8 +82,8 @@ class SlateQ(ActingAgent):
     greedily, or by the items of highest attraction times value. With `discount=0` it is the myopic recommender.
 
     Slates are chosen from `candidates` items drawn anew for each (0: from all). While it learns, a slot is random with
-    probability `epsilon`, which falls from 1 over the first `annealing` share of the steps. After each step it learns
-    from `updates` batches of the last `memory` slates, by a target network that is renewed every `renew_every` steps.
+    probability `epsilon`, which falls from 1 over the first `annealing` share of the steps. The target network is renewed
+    every `renew_every` updates.
     """
 
     family: ClassVar[str] = "slate-q"
@@ -99,20 +92,14 @@ class SlateQ(ActingAgent):
     candidates: int = 0
     epsilon: float = 0.1
     annealing: float = 0.3
-    updates: int = 1
-    batch_size: int = 512
-    memory: int = 50_000
     renew_every: int = 25
-    epochs: int = 5
-    """Passes over a log in `learn`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.optimise not in OPTIMISERS:
             raise ValueError(f"optimise must be one of {', '.join(OPTIMISERS)}, got {self.optimise!r}")
-        for name in ("updates", "batch_size", "memory", "renew_every", "epochs"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.renew_every < 1:
+            raise ValueError(f"renew_every must be at least 1, got {self.renew_every}")
         if self.candidates < 0:
             raise ValueError(f"candidates must be at least 0, got {self.candidates}")
         for name in ("epsilon", "annealing"):
@@ -171,45 +158,8 @@ class SlateQ(ActingAgent):
 
     # Learning
 
-    def train(self, env: Any, num_steps: int, diary: Diary | None = None) -> None:
-        users, diary = LiveUsers(env), diary or Diary()
-        first, own = self.resume(users, diary)
-        memory = Memory(self.memory)
-        memory.restore(own)
-        target = self._renewed(own)
-        seen: list[dict[str, float]] = []
-        for step in range(first, num_steps):
-            with seeded(self.seed, step):
-                epsilon = max(self.epsilon, 1 - step / max(self.annealing * num_steps, 1))
-                new = self._act(users, epsilon)
-                memory.add(new)
-                figures = {"reward": float(new.reward.mean()), "epsilon": epsilon}
-                for _ in range(self.updates):
-                    rows = torch.randint(len(memory), (self.batch_size,)).numpy()
-                    figures |= self._update(memory.take(rows), target, users.features)
-            seen.append(figures)
-            if (step + 1) % self.renew_every == 0:
-                target = self._renewed()
-            if (step + 1) % _STEPS_TOLD_TOGETHER == 0 or step + 1 == num_steps:
-                means = {name: float(np.mean([one[name] for one in seen])) for name in figures}
-                self.keep(users, diary, step + 1, num_steps, means, lambda: memory.arrays() | _named(target))
-                seen = []
-
-    def learn(self, log: InteractionLog) -> None:
-        """Q-learning from what others showed, over and over."""
-        self.begin(log.features, log.num_slots)
-        experience, _ = experience_of(log, self.newest)
-        with seeded(self.seed, len(log)):
-            target, num_done = self._renewed(), 0
-            for _ in range(self.epochs):
-                for rows in torch.randperm(len(experience)).split(self.batch_size):
-                    self._update(experience.take(rows.numpy()), target, log.features)
-                    num_done += 1
-                    if num_done % self.renew_every == 0:
-                        target = self._renewed()
-
-    def _act(self, users: LiveUsers, epsilon: float) -> Experience:
-        """One slate for each user, of which some slots are random."""
+    def act(self, users: LiveUsers, progress: float) -> Experience:
+        epsilon = max(self.epsilon, 1 - progress / self.annealing) if self.annealing else self.epsilon
         states = States.of(users.observation, self.newest, users.num_slots)
         drawn = self._drawn(states, users.features)
         with torch.no_grad():
@@ -244,7 +194,7 @@ class SlateQ(ActingAgent):
             return slate
         return torch.where(random & is_free, other, slate)
 
-    def _update(self, batch: Experience, target: ItemValues, features: FeatureTable) -> dict[str, float]:
+    def update(self, batch: Experience, target: ItemValues, features: FeatureTable) -> dict[str, float]:
         network, table = self._network(), self.table(features)
         reward, earned = torch.as_tensor(batch.reward), torch.as_tensor(batch.earned)
         reward, earned = reward.to(self.device), earned.to(self.device)
@@ -269,15 +219,9 @@ class SlateQ(ActingAgent):
         self.take_step(choice_loss + value_loss)
         return {"choice_loss": float(choice_loss.detach()), "value_loss": float(value_loss.detach())}
 
-    def _renewed(self, kept: Mapping[str, A] | None = None) -> ItemValues:
-        """A copy of the network to learn from, or the one that was kept."""
-        target = copy.deepcopy(self._network())
-        weights = {
-            name.removeprefix(_TARGET): value for name, value in (kept or {}).items() if name.startswith(_TARGET)
-        }
-        if weights:
-            target.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
-        return target
+    def renew(self, target: nn.Module, num_updates: int) -> None:
+        if num_updates % self.renew_every == 0:
+            target.load_state_dict(self._network().state_dict())
 
     def _all(self, states: States) -> Int[T, "rows drawn"]:
         """No columns: the whole catalogue."""
@@ -286,7 +230,3 @@ class SlateQ(ActingAgent):
     def _network(self) -> ItemValues:
         assert isinstance(self.network, ItemValues)
         return self.network
-
-
-def _named(target: ItemValues) -> dict[str, A]:
-    return {_TARGET + name: value.cpu().numpy().copy() for name, value in target.state_dict().items()}
