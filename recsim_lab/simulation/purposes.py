@@ -21,3 +21,4 @@ class Purpose(IntEnum):
     INTEREST_DIRECTION = 27
     INTEREST_START = 40
     INTEREST_CHANGE = 41
+    CANDIDATES = 50
