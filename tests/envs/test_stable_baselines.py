@@ -1,6 +1,7 @@
 """Stable-Baselines3 trains on environments as they are, and through views learns what is easy to learn."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -36,6 +37,14 @@ def test_ppo_trains_on_the_environment_as_it_is() -> None:
     observation, _ = env.reset(seed=0)
     action, _ = model.predict(observation)
     assert env.action_space.contains(np.asarray(action))
+
+
+def test_curves_are_written_for_tensorboard(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    env = gymnasium.make("recsim_lab/Static-v0", num_users=50, num_items=60, num_slots=3, max_steps=20)
+    flat = wrap(wrap(env, ProtoActions), FlatObservation)
+    stable_baselines3.PPO("MlpPolicy", flat, n_steps=128, device="cpu", tensorboard_log=str(tmp_path)).learn(256)
+    assert list(tmp_path.glob("PPO_1/events.out.tfevents.*"))
 
 
 def _one_good_genre(num_slots: int) -> World:

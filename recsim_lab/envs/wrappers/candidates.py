@@ -132,20 +132,21 @@ def draw_items(observation: Observation, number: int, draws: Draws) -> Int[A, "r
     Raises:
         ValueError: if a request has fewer eligible items.
     """
-    allowed = observation.eligible()
-    shared = len(allowed) > 1 and allowed.strides[0] == 0
-    row, item = np.nonzero(allowed[:1] if shared else allowed)
-    count = np.bincount(row, minlength=len(allowed[:1]) if shared else len(allowed))
+    # Requests between the same two changes of what is on offer have the same items, unless a rule blocks some.
+    period = observation.features.changes.searchsorted(observation.tick, "right")
+    if observation.blocked.shape[1]:
+        period = np.arange(len(observation))
+    _, example, period = np.unique(period, return_index=True, return_inverse=True)
+    allowed, item = np.nonzero(observation.take(example).eligible())
+    count = np.bincount(allowed, minlength=len(example))
     if len(count) and count.min() < number:
         raise ValueError(f"num_candidates must be at most the items on offer, got {number} of {count.min()}")
     start = np.cumsum(count) - count
-    if shared:
-        count, start = (np.broadcast_to(values, len(allowed)) for values in (count, start))
     # Two lanes for a draw: 2^23 steps alone would not be even among very many items.
     coarse, fine = np.split(draws.uniform(Purpose.CANDIDATES, 2 * number).astype(np.float64), 2, axis=1)
     luck = np.floor(coarse * 2**23) / 2**23 + fine / 2**23
-    chosen = np.empty((len(allowed), number), np.int32)
-    _shuffle(luck, np.ascontiguousarray(start), np.ascontiguousarray(count), item, chosen)
+    chosen = np.empty((len(observation), number), np.int32)
+    _shuffle(luck, start[period], count[period], item, chosen)
     return chosen
 
 
