@@ -77,7 +77,7 @@ class View(ABC):
 
 
 class Viewed(gymnasium.Wrapper, RecordConstructorArgs):
-    """A `SlateEnv`, also within other wrappers, seen through `view(..., **parameters)`."""
+    """A `SlateEnv`, also within other wrappers, seen through `view(..., **parameters)`; `requests` holds the latest."""
 
     def __init__(self, env: gymnasium.Env, view: type[View], **parameters: Any) -> None:
         RecordConstructorArgs.__init__(self, view=view, **parameters)
