@@ -1,7 +1,7 @@
 """Many users at once behind `gymnasium.vector.VectorEnv`: one array operation for all, no loop over users."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -37,6 +37,8 @@ class SlateVectorEnv(gymnasium.vector.VectorEnv):
         max_steps: int = 500,
         reward: str = "world",
         history: int = HISTORY,
+        recent_slates: int = 0,
+        hidden: Sequence[str] = (),
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
         **parameters: Any,
@@ -49,7 +51,7 @@ class SlateVectorEnv(gymnasium.vector.VectorEnv):
         self.render_mode = None
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = self.metadata | {"autoreset_mode": self.autoreset_mode}
-        self.seats = Seats(world, num_slots, max_steps, reward, history, parameters)
+        self.seats = Seats(world, num_slots, max_steps, reward, history, recent_slates, hidden, parameters)
         self.seats.sit(np.zeros(num_envs, np.uint64))
         self.single_observation_space = self.seats.observation_space()
         self.single_action_space = self.seats.action_space()

@@ -23,3 +23,4 @@ class Purpose(IntEnum):
     INTEREST_CHANGE = 41
     EXPOSURE_START = 42
     EXPOSURE_CHANGE = 43
+    CANDIDATES = 50

@@ -47,13 +47,16 @@ def _assert_same_events(ours: dict[str, Any], theirs: dict[str, Any], seats: A) 
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("churn", "max_steps"), [(0.7, 500), (0.5, 6), (0.0, 3)])
+@pytest.mark.parametrize(
+    ("churn", "max_steps", "reward"), [(0.7, 500, "world"), (0.5, 6, "return"), (0.0, 3, "satisfaction")]
+)
 def test_seats_are_single_environments(
-    leaving: Callable[[float], World], mode: AutoresetMode, churn: float, max_steps: int
+    leaving: Callable[[float], World], mode: AutoresetMode, churn: float, max_steps: int, reward: str
 ) -> None:
     world = replace(leaving(churn), choice=PositionBased())
-    ours = SlateVectorEnv(NUM_ENVS, world, max_steps=max_steps, autoreset_mode=mode)
-    theirs = _singles(world, mode, max_steps=max_steps)
+    told: dict[str, Any] = {"max_steps": max_steps, "recent_slates": 2, "hidden": ("preference", "satisfaction")}
+    ours = SlateVectorEnv(NUM_ENVS, world, autoreset_mode=mode, reward=reward, **told)
+    theirs = _singles(world, mode, reward=reward, **told)
     ours.action_space.seed(0)
     # First under seeds, then on with the next users, then some seats anew and some on.
     resets: list[Any] = [5, None, [8, None, 9, None]]
@@ -269,7 +272,8 @@ def test_from_a_kept_state_all_goes_on_as_it_did(
     leaving: Callable[[float], World], mode: AutoresetMode, when: int, tmp_path: Path
 ) -> None:
     """Also between the last step of an episode and the reset that follows, and under later resets without seeds."""
-    make = lambda: SlateVectorEnv(NUM_ENVS, leaving(0.8), max_steps=9, autoreset_mode=mode)  # noqa: E731
+    world = leaving(0.8)
+    make = lambda: SlateVectorEnv(NUM_ENVS, world, max_steps=9, recent_slates=2, autoreset_mode=mode)  # noqa: E731
     env, other = make(), make()
     rng = np.random.default_rng(when)
     actions = rng.integers(70, size=(80, NUM_ENVS, 4))
