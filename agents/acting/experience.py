@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -20,8 +20,8 @@ class Experience:
     """Slates, one row each.
 
     `candidates` are what the slate was chosen from (without columns: the whole catalogue). `chance` is how likely the
-    policy in charge was to put the item in the slot. `earned` is what each slot earned: the reward of a slate belongs to
-    its clicks in equal parts, or to all slots where nothing was clicked. `after` is the user's next request;
+    policy in charge was to put the item in the slot. `earned` is what each slot earned: the reward of a slate belongs
+    to its clicks in equal parts, or to all slots where nothing was clicked. `after` is the user's next request;
     `next_candidates` what its slate is chosen from. `ended`: there was none.
     """
 
@@ -43,7 +43,7 @@ class Experience:
         return self.earned.sum(axis=1)
 
     def take(self, rows: A | slice) -> "Experience":
-        parts = {
+        parts: dict[str, Any] = {
             name: value.take(rows) if isinstance(value, States) else value[rows] for name, value in vars(self).items()
         }
         return replace(self, **parts)
@@ -51,7 +51,7 @@ class Experience:
     @staticmethod
     def joined(parts: Sequence["Experience"]) -> "Experience":
         """One after the other."""
-        columns = {
+        columns: dict[str, Any] = {
             name: States.joined([vars(part)[name] for part in parts])
             if isinstance(value, States)
             else np.concatenate([vars(part)[name] for part in parts])
@@ -63,8 +63,8 @@ class Experience:
 @final
 @dataclass(frozen=True)
 class Course:
-    """Which slates follow each other: `time` counts the slates of a user, `following` is the row of the user's next one,
-    -1 where there is none."""
+    """Which slates follow each other: `time` counts the slates of a user, `following` is the row of the user's next
+    one, -1 where there is none."""
 
     time: Int[A, " rows"]
     following: Int[A, " rows"]
@@ -159,10 +159,11 @@ class Memory:
             self.kept = new.take(np.zeros(self.size, np.int64))
         places = (self.num_seen + np.arange(len(new))) % self.size
         for name, value in vars(self.kept).items():
+            fresh = getattr(new, name)
             if isinstance(value, States):
-                value.put(places, getattr(new, name))
+                value.put(places, fresh)
             else:
-                value[places] = getattr(new, name)
+                value[places] = fresh
         self.num_seen += len(new)
 
     def take(self, rows: Int[A, " taken"]) -> Experience:
@@ -188,7 +189,9 @@ class Memory:
         if "num_seen" not in arrays:
             return
         self.num_seen = int(arrays["num_seen"])
-        columns = {name: value.copy() for name, value in arrays.items() if "/" not in name and name != "num_seen"}
+        columns: dict[str, Any] = {
+            name: value.copy() for name, value in arrays.items() if "/" not in name and name != "num_seen"
+        }
         for part in ("states", "after"):
             inside = {name.removeprefix(part + "/"): value for name, value in arrays.items()}
             columns[part] = States(**{name: inside[name].copy() for name in ("user", "tick", "item", "age", "numbers")})

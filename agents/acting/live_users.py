@@ -59,7 +59,7 @@ class LiveUsers:
 
     def state(self) -> dict[str, A]:
         """The environment's state, as named arrays."""
-        return self.env.unwrapped.state()  # type: ignore[attr-defined,no-any-return]
+        return self.env.unwrapped.state()  # type: ignore[attr-defined]
 
     def restore(self, state: dict[str, A]) -> None:
         self._see(self.env.unwrapped.restore(state))  # type: ignore[attr-defined]

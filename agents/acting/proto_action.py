@@ -5,7 +5,7 @@ from typing import ClassVar, final
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import nn
 from torch.nn.functional import one_hot
 

@@ -30,8 +30,8 @@ _ROWS = 4096
 class PolicyNetwork(nn.Module):
     """The policy's logits of all items, and what a slate is expected to bring.
 
-    logit = query(state) · item + bias(item). The expected earnings of each slot now, and of the future after this slate,
-    are the baselines.
+    logit = query(state) · item + bias(item). The expected earnings of each slot now, and of the future after this
+    slate, are the baselines.
     """
 
     def __init__(self, schema: Schema, dim: int, num_blocks: int, newest: int, num_slots: int, discount: float) -> None:
@@ -74,11 +74,11 @@ class Reinforce(ActingAgent):
         min(pi / beta, `most_weight`) * K (1 - pi)^(K - 1) * advantage
 
     where beta is how likely the policy that showed it was to do so: this one as it was some updates ago, or that of a
-    log. The advantage is what the slot earned, and what all the user did later earned, each less what was expected of it;
-    the future is traced by TD(`trace`).
+    log. The advantage is what the slot earned, and what all the user did later earned, each less what was expected of
+    it; the future is traced by TD(`trace`).
 
-    `train` acts for `horizon` steps, then learns from them in about `num_batches` batches. `entropy` is what a nat of the
-    policy's entropy is worth, in standard deviations of the advantage: it keeps the policy from settling early.
+    `train` acts for `horizon` steps, then learns from them in about `num_batches` batches. `entropy` is what a nat of
+    the policy's entropy is worth, in standard deviations of the advantage: it keeps the policy from settling early.
 
     Served by its logits it shows the best items; `boltzmann=1,standardised=false` around it draws slates as it learned.
     """

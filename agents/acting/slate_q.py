@@ -142,9 +142,9 @@ class SlateQ(ReplayAgent):
             luck = torch.as_tensor(draws.uniform(_CANDIDATES, offered.shape[1]))
             drawn = drawn_at_random(luck, torch.tensor(offered), self.candidates).to(self.device)
         with torch.no_grad():
-            return self._best(self._network(), states, drawn, observation.features, num_slots).cpu().numpy()
+            return self._optimal(self._network(), states, drawn, observation.features, num_slots).cpu().numpy()
 
-    def _best(
+    def _optimal(
         self, network: ItemValues, states: States, drawn: Int[T, "rows drawn"], features: FeatureTable, num_slots: int
     ) -> Int[T, "rows slots"]:
         """The best slates of the items drawn, or of all that are on offer."""
@@ -163,7 +163,7 @@ class SlateQ(ReplayAgent):
         states = States.of(users.observation, self.newest, users.num_slots)
         drawn = self._drawn(states, users.features)
         with torch.no_grad():
-            slate = self._best(self._network(), states, drawn, users.features, users.num_slots)
+            slate = self._optimal(self._network(), states, drawn, users.features, users.num_slots)
         slate = self._explored(slate, drawn, users.features.on_offer(states.tick), epsilon)
         outcome = users.step(slate.cpu().numpy())
         new = experienced(states, slate.cpu().numpy(), np.full(slate.shape, np.nan), outcome, self.newest)
@@ -204,7 +204,7 @@ class SlateQ(ReplayAgent):
         clicks = torch.as_tensor(batch.clicks, device=self.device)
         with torch.no_grad():
             drawn = torch.as_tensor(batch.next_candidates, device=self.device).long()
-            slate = self._best(target, batch.after, drawn, features, batch.slate.shape[1])
+            slate = self._optimal(target, batch.after, drawn, features, batch.slate.shape[1])
             logit, value, nothing = target(batch.after, slate.long(), table)
             going = ~torch.as_tensor(batch.ended, device=self.device)
             future = self.discount * going * value_of(logit.exp(), value, nothing)

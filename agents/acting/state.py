@@ -13,7 +13,7 @@ from torch.nn.functional import embedding
 from agents.fields import Columns, FieldEmbedding, Schema, Table, categorical, multivalued
 from agents.sequences import NUM_GAPS, gap_of
 from agents.transformer import PackedTransformer, TransformerConfig, pack
-from recsim_lab.policy import TICKS_PER_DAY, Observation
+from recsim_lab.policy import TICKS_PER_DAY, Field, Observation
 
 A = np.ndarray
 T = torch.Tensor
@@ -31,9 +31,9 @@ _NUM_NUMBERS = 5 + 2 * RECENT_SLATES
 class States:
     """Requests reduced to what the network reads, one row each; all of it follows from the `Observation`.
 
-    `item` are the newest clicks, newest last, padded with -1 on the left. `age` is 0 for padding, 1 to 15 for a click so
-    many slates ago in this visit, and above that the power of two of the minutes since an earlier visit. `numbers` tell
-    the place in the visit and in the life, the hour, and how many of the last slates were clicked how often.
+    `item` are the newest clicks, newest last, padded with -1 on the left. `age` is 0 for padding, 1 to 15 for a click
+    so many slates ago in this visit, and above that the power of two of the minutes since an earlier visit. `numbers`
+    tell the place in the visit and in the life, the hour, and how many of the last slates were clicked how often.
     """
 
     user: Int[A, " rows"]
@@ -163,7 +163,7 @@ class StateNetwork(nn.Module):
         return self.transformer(tokens, packing).index_select(0, packing.last)
 
 
-def _field_vectors(fields: tuple, dim: int) -> FieldEmbedding:  # type: ignore[type-arg]
+def _field_vectors(fields: tuple[Field, ...], dim: int) -> FieldEmbedding:
     return FieldEmbedding(
         [f.cardinality for f in categorical(fields)], [f.cardinality for f in multivalued(fields)], dim, 0.05
     )
