@@ -20,6 +20,8 @@ A = np.ndarray
 T = torch.Tensor
 
 _UNSEEN = -1e9
+_NUM_APART, _APART = 4, 0.3
+"""Random coordinates of each item, and their standard deviation."""
 
 
 @final
@@ -27,16 +29,19 @@ class ActorCritic(nn.Module):
     """The point that the actor names for a state, and what the critic thinks of showing an item at some place.
 
     The space is that of the items' public features: a coordinate for each code of each categorical field, each value of
-    each multi-valued one, and each number. The point lies in the box that the items span.
+    each multi-valued one, and each number; and a few at random, by which items of the same features are told apart. The
+    point lies in the box that the items span.
     """
 
     def __init__(self, schema: Schema, dim: int, num_blocks: int, newest: int) -> None:
         super().__init__()
         self.cardinalities = [f.cardinality for f in categorical(schema.item_fields)]
-        width = sum(1 if f.kind == "numeric" else f.cardinality for f in schema.item_fields)
+        width = sum(1 if f.kind == "numeric" else f.cardinality for f in schema.item_fields) + _NUM_APART
         self.states = StateNetwork(schema, dim, num_blocks, newest)
         self.actor = nn.Sequential(nn.Linear(dim, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, width))
         self.critic = nn.Sequential(nn.Linear(dim + width, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, 1))
+        self.apart: T
+        self.register_buffer("apart", _APART * torch.randn(schema.num_items, _NUM_APART))
         self.unit: T
         self.register_buffer("unit", torch.zeros(()))
         """What a life is worth from now on, roughly: values count in it."""
@@ -45,7 +50,7 @@ class ActorCritic(nn.Module):
         """Where each item lies."""
         columns = table.items
         codes = [one_hot(columns.codes[:, k], num).float() for k, num in enumerate(self.cardinalities)]
-        return torch.cat([*codes, *columns.shares, columns.numbers], dim=1)
+        return torch.cat([*codes, *columns.shares, columns.numbers, self.apart], dim=1)
 
     def state(self, states: States, table: Table) -> Float[T, "rows dim"]:
         return self.states(states, self.states.items(table), table)
@@ -66,9 +71,8 @@ class Wolpertinger(ReplayAgent):
     """Dulac-Arnold et al. 2015 (arXiv 1512.07679), trained as DDPG (Lillicrap et al., ICLR 2016).
 
     The actor names a point in the space of public item features. Of the `neighbours` items nearest to it (Euclid) the
-    critic chooses those of highest value for the slate, so actors need no output for each item. What a slate is worth is
-    the mean of what its items are worth. Items that share all public features are the same to this agent, and the first
-    of them is shown.
+    critic chooses those of highest value for the slate, so actors need no output for each item. What a slate is worth
+    is the mean of what its items are worth.
 
     The critic learns r + `discount` Q(s', slate'), the actor follows the critic's gradient at its point, and targets
     follow both by a share of `follow` an update. While it learns, the point is moved by normal noise of `noise` times
@@ -92,8 +96,6 @@ class Wolpertinger(ReplayAgent):
             raise ValueError(f"noise must be at least 0, got {self.noise}")
 
     def build(self, schema: Schema, num_slots: int) -> ActorCritic:
-        if not schema.item_fields:
-            raise ValueError("features must declare a field of items, which is where an actor points, got none")
         return ActorCritic(schema, self.dim, self.num_blocks, self.newest)
 
     def item_scores(self, states: States, table: Table) -> Float[T, "rows items"]:

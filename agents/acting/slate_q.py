@@ -38,8 +38,8 @@ _CANDIDATES = 0
 class ItemValues(nn.Module):
     """How attractive each item is, and what its choice is worth from now on; the same of choosing nothing.
 
-    Each is a dot product of a query of the state with the item's vector, and an offset of each: the attraction is exp of
-    it, that of nothing is 1.
+    Each is a dot product of a query of the state with the item's vector, and an offset of each: the attraction is exp
+    of it, that of nothing is 1.
     """
 
     def __init__(self, schema: Schema, dim: int, num_blocks: int, newest: int) -> None:
@@ -53,7 +53,7 @@ class ItemValues(nn.Module):
         """What a life is worth from now on, roughly: values count in it."""
 
     def forward(
-        self, states: States, items: Int[T, "rows candidates"], table: Table
+        self, states: States, items: Int[T, "rows drawn"], table: Table
     ) -> tuple[Float[T, "rows candidates"], Float[T, "rows candidates"], Float[T, " rows"]]:
         """Log-attractions and values of some candidates (no columns: of all items), and the value of nothing."""
         vectors = self.states.items(table)
@@ -77,20 +77,21 @@ class SlateQ(ReplayAgent):
     """Ie et al. (IJCAI 2019; arXiv 1905.12767): Q-learning over slates by way of their items.
 
     Users are taken to choose one item of a slate, or nothing, in proportion to its attraction, which is learned from
-    clicks; where they click several, each click counts as a choice. Then Q(s, slate) = sum_i P(i | s, slate) Q(s, i), and
-    the item that was chosen learns r + `discount` max Q(s', slate'), where the maximum is found by `optimise`: exactly,
-    greedily, or by the items of highest attraction times value. With `discount=0` it is the myopic recommender.
+    clicks; where they click several, each click counts as a choice. Then Q(s, slate) = sum_i P(i | s, slate) Q(s, i),
+    and the item that was chosen learns r + `discount` max Q(s', slate'), where the maximum is found by `optimise`:
+    exactly, greedily, or by the items of highest attraction times value. With `discount=0` it is the myopic
+    recommender.
 
     Slates are chosen from `candidates` items drawn anew for each (0: from all). While it learns, a slot is random with
-    probability `epsilon`, which falls from 1 over the first `annealing` share of the steps. The target network is renewed
-    every `renew_every` updates.
+    probability `explore`, which falls from 1 over the first `annealing` share of the steps. The target network is
+    renewed every `renew_every` updates.
     """
 
     family: ClassVar[str] = "slate-q"
 
     optimise: Literal["exact", "greedy", "top"] = "exact"
     candidates: int = 0
-    epsilon: float = 0.1
+    explore: float = 0.1
     annealing: float = 0.3
     renew_every: int = 25
 
@@ -102,7 +103,7 @@ class SlateQ(ReplayAgent):
             raise ValueError(f"renew_every must be at least 1, got {self.renew_every}")
         if self.candidates < 0:
             raise ValueError(f"candidates must be at least 0, got {self.candidates}")
-        for name in ("epsilon", "annealing"):
+        for name in ("explore", "annealing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
 
@@ -159,12 +160,12 @@ class SlateQ(ReplayAgent):
     # Learning
 
     def act(self, users: LiveUsers, progress: float) -> Experience:
-        epsilon = max(self.epsilon, 1 - progress / self.annealing) if self.annealing else self.epsilon
+        explored = max(self.explore, 1 - progress / self.annealing) if self.annealing else self.explore
         states = States.of(users.observation, self.newest, users.num_slots)
         drawn = self._drawn(states, users.features)
         with torch.no_grad():
             slate = self._optimal(self._network(), states, drawn, users.features, users.num_slots)
-        slate = self._explored(slate, drawn, users.features.on_offer(states.tick), epsilon)
+        slate = self._explored(slate, drawn, users.features.on_offer(states.tick), explored)
         outcome = users.step(slate.cpu().numpy())
         new = experienced(states, slate.cpu().numpy(), np.full(slate.shape, np.nan), outcome, self.newest)
         drawn_after = self._drawn(new.after, users.features).cpu().numpy().astype(np.int32)
@@ -178,7 +179,7 @@ class SlateQ(ReplayAgent):
         return drawn_at_random(torch.rand(offered.shape), offered, self.candidates).to(self.device)
 
     def _explored(
-        self, slate: Int[T, "rows slots"], drawn: Int[T, "rows drawn"], offered: Bool[A, "rows items"], epsilon: float
+        self, slate: Int[T, "rows slots"], drawn: Int[T, "rows drawn"], offered: Bool[A, "rows items"], share: float
     ) -> Int[T, "rows slots"]:
         """The slates with some slots' items changed for candidates that no other slot holds."""
         pool = drawn
@@ -189,7 +190,7 @@ class SlateQ(ReplayAgent):
         free = ~(shuffled[:, :, None] == slate[:, None, :]).any(dim=2)
         order = free.int().argsort(dim=1, descending=True, stable=True)[:, : slate.shape[1]]
         other, is_free = shuffled.gather(1, order).int(), free.gather(1, order)
-        random = torch.rand(slate.shape, device=self.device) < epsilon
+        random = torch.rand(slate.shape, device=self.device) < share
         if other.shape[1] < slate.shape[1]:
             return slate
         return torch.where(random & is_free, other, slate)

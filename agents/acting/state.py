@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import nn
 from torch.nn.functional import embedding
 
-from agents.fields import Columns, FieldEmbedding, Schema, Table, categorical, multivalued
+from agents.fields import Columns, FieldEmbedding, Schema, Table, categorical, multivalued, numeric
 from agents.sequences import NUM_GAPS, gap_of
 from agents.transformer import PackedTransformer, TransformerConfig, pack
 from recsim_lab.policy import TICKS_PER_DAY, Field, Observation
@@ -24,6 +24,8 @@ NUM_AGES = 1 + NUM_SLATES_BACK + NUM_GAPS
 RECENT_SLATES = 5
 """Slates of this visit whose number of clicks is told."""
 _NUM_NUMBERS = 5 + 2 * RECENT_SLATES
+_SCALE = 0.05
+"""Standard deviation of vectors before training."""
 
 
 @final
@@ -118,12 +120,12 @@ class ItemVectors(nn.Module):
     def __init__(self, schema: Schema, dim: int) -> None:
         super().__init__()
         fields = schema.item_fields
-        self.ids = nn.Parameter(0.05 * torch.randn(schema.num_items, dim))
+        self.ids = nn.Parameter(_SCALE * torch.randn(schema.num_items, dim))
         self.fields = _field_vectors(fields, dim)
-        self.numbers = nn.Linear(sum(f.kind == "numeric" for f in fields), dim, bias=False)
+        self.numbers = nn.Parameter(_SCALE * torch.randn(len(numeric(fields)), dim))
 
     def forward(self, table: Table) -> Float[T, "items dim"]:
-        return self.ids + _added(self.fields, table.items, slice(None)) + self.numbers(table.items.numbers)
+        return self.ids + _added(self.fields, table.items, slice(None)) + table.items.numbers @ self.numbers
 
 
 @final
@@ -137,9 +139,9 @@ class StateNetwork(nn.Module):
     def __init__(self, schema: Schema, dim: int, num_blocks: int, newest: int) -> None:
         super().__init__()
         self.items = ItemVectors(schema, dim)
-        self.ages = nn.Parameter(0.05 * torch.randn(NUM_AGES, dim))
+        self.ages = nn.Parameter(_SCALE * torch.randn(NUM_AGES, dim))
         self.users = _field_vectors(schema.user_fields, dim)
-        self.user_numbers = nn.Linear(sum(f.kind == "numeric" for f in schema.user_fields), dim, bias=False)
+        self.user_numbers = nn.Parameter(_SCALE * torch.randn(len(numeric(schema.user_fields)), dim))
         self.numbers = nn.Sequential(nn.Linear(_NUM_NUMBERS, dim), nn.ReLU(), nn.Linear(dim, dim))
         self.transformer = PackedTransformer(
             TransformerConfig(dim, num_blocks, 1, 1 + newest, dropout=0.0, feedforward_factor=2)
@@ -151,7 +153,7 @@ class StateNetwork(nn.Module):
         moment = self.numbers(torch.as_tensor(states.numbers, device=device))
         if len(table.users):
             user = torch.as_tensor(states.user, device=device).long().clamp(max=len(table.users) - 1)
-            moment = moment + _added(self.users, table.users, user) + self.user_numbers(table.users.numbers[user])
+            moment = moment + _added(self.users, table.users, user) + table.users.numbers[user] @ self.user_numbers
         kept = item >= 0
         lengths = 1 + kept.sum(dim=1)
         packing = pack(lengths)
@@ -165,7 +167,7 @@ class StateNetwork(nn.Module):
 
 def _field_vectors(fields: tuple[Field, ...], dim: int) -> FieldEmbedding:
     return FieldEmbedding(
-        [f.cardinality for f in categorical(fields)], [f.cardinality for f in multivalued(fields)], dim, 0.05
+        [f.cardinality for f in categorical(fields)], [f.cardinality for f in multivalued(fields)], dim, _SCALE
     )
 
 
