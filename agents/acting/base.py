@@ -28,13 +28,15 @@ class ActingAgent(NamedAgent, Scorer):
     """Learns from the environment itself (`train`), or from a log of what others showed (`learn`).
 
     `discount` is what a reward is worth one slate later. The state is a transformer of `num_blocks` blocks over the
-    `newest` clicks, of width `dim`. Users' ids are not read, so the agent serves users it has never met.
+    `newest` clicks, of width `dim`. Users' ids are not read, so the agent serves users it has never met. Without `ids`
+    those of items are not read either: items of the same public features are the same, and less is to be learned.
     """
 
     discount: float = 0.95
     dim: int = 32
     num_blocks: int = 1
     newest: int = 20
+    ids: bool = True
     learning_rate: float = 0.003
     seed: int = 0
     device: str = "cpu"

@@ -33,11 +33,11 @@ class ActorCritic(nn.Module):
     point lies in the box that the items span.
     """
 
-    def __init__(self, schema: Schema, dim: int, num_blocks: int, newest: int) -> None:
+    def __init__(self, schema: Schema, dim: int, num_blocks: int, newest: int, ids: bool) -> None:
         super().__init__()
         self.cardinalities = [f.cardinality for f in categorical(schema.item_fields)]
         width = sum(1 if f.kind == "numeric" else f.cardinality for f in schema.item_fields) + _NUM_APART
-        self.states = StateNetwork(schema, dim, num_blocks, newest)
+        self.states = StateNetwork(schema, dim, num_blocks, newest, ids)
         self.actor = nn.Sequential(nn.Linear(dim, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, width))
         self.critic = nn.Sequential(nn.Linear(dim + width, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, 1))
         self.apart: T
@@ -96,7 +96,7 @@ class Wolpertinger(ReplayAgent):
             raise ValueError(f"noise must be at least 0, got {self.noise}")
 
     def build(self, schema: Schema, num_slots: int) -> ActorCritic:
-        return ActorCritic(schema, self.dim, self.num_blocks, self.newest)
+        return ActorCritic(schema, self.dim, self.num_blocks, self.newest, self.ids)
 
     def item_scores(self, states: States, table: Table) -> Float[T, "rows items"]:
         """Values of the neighbours of the point; other items come after them, the nearer the better."""

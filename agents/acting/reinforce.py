@@ -34,9 +34,11 @@ class PolicyNetwork(nn.Module):
     slate, are the baselines.
     """
 
-    def __init__(self, schema: Schema, dim: int, num_blocks: int, newest: int, num_slots: int, discount: float) -> None:
+    def __init__(
+        self, schema: Schema, dim: int, num_blocks: int, newest: int, ids: bool, num_slots: int, discount: float
+    ) -> None:
         super().__init__()
-        self.states = StateNetwork(schema, dim, num_blocks, newest)
+        self.states = StateNetwork(schema, dim, num_blocks, newest, ids)
         self.query = nn.Linear(dim, dim)
         self.bias = nn.Linear(dim, 1)
         self.expected = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, num_slots + 1))
@@ -108,7 +110,7 @@ class Reinforce(ActingAgent):
             )
 
     def build(self, schema: Schema, num_slots: int) -> PolicyNetwork:
-        return PolicyNetwork(schema, self.dim, self.num_blocks, self.newest, num_slots, self.discount)
+        return PolicyNetwork(schema, self.dim, self.num_blocks, self.newest, self.ids, num_slots, self.discount)
 
     def item_scores(self, states: States, table: Table) -> Float[T, "rows items"]:
         return self._network()(states, table)[0]

@@ -42,9 +42,9 @@ class ItemValues(nn.Module):
     of it, that of nothing is 1.
     """
 
-    def __init__(self, schema: Schema, dim: int, num_blocks: int, newest: int) -> None:
+    def __init__(self, schema: Schema, dim: int, num_blocks: int, newest: int, ids: bool) -> None:
         super().__init__()
-        self.states = StateNetwork(schema, dim, num_blocks, newest)
+        self.states = StateNetwork(schema, dim, num_blocks, newest, ids)
         self.queries = nn.Linear(dim, 2 * dim)
         self.of_state = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 3))
         self.of_item = nn.Linear(dim, 2)
@@ -108,7 +108,7 @@ class SlateQ(ReplayAgent):
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
 
     def build(self, schema: Schema, num_slots: int) -> ItemValues:
-        return ItemValues(schema, self.dim, self.num_blocks, self.newest)
+        return ItemValues(schema, self.dim, self.num_blocks, self.newest, self.ids)
 
     # Serving
 

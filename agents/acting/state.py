@@ -115,17 +115,18 @@ def _in_this_visit(
 
 @final
 class ItemVectors(nn.Module):
-    """A vector for each item: that of its id, of each of its fields, and of its numbers, added up."""
+    """A vector for each item: that of its id (if `ids`), of each of its fields, and of its numbers, added up."""
 
-    def __init__(self, schema: Schema, dim: int) -> None:
+    def __init__(self, schema: Schema, dim: int, ids: bool) -> None:
         super().__init__()
         fields = schema.item_fields
-        self.ids = nn.Parameter(_SCALE * torch.randn(schema.num_items, dim))
+        self.ids = nn.Parameter(_SCALE * torch.randn(schema.num_items, dim)) if ids else None
         self.fields = _field_vectors(fields, dim)
         self.numbers = nn.Parameter(_SCALE * torch.randn(len(numeric(fields)), dim))
 
     def forward(self, table: Table) -> Float[T, "items dim"]:
-        return self.ids + _added(self.fields, table.items, slice(None)) + table.items.numbers @ self.numbers
+        of_fields = table.items.numbers @ self.numbers + _added(self.fields, table.items, slice(None))
+        return of_fields if self.ids is None else of_fields + self.ids
 
 
 @final
@@ -136,9 +137,9 @@ class StateNetwork(nn.Module):
     are the vectors that stand for the items in the history and that heads compare states with.
     """
 
-    def __init__(self, schema: Schema, dim: int, num_blocks: int, newest: int) -> None:
+    def __init__(self, schema: Schema, dim: int, num_blocks: int, newest: int, ids: bool) -> None:
         super().__init__()
-        self.items = ItemVectors(schema, dim)
+        self.items = ItemVectors(schema, dim, ids)
         self.ages = nn.Parameter(_SCALE * torch.randn(NUM_AGES, dim))
         self.users = _field_vectors(schema.user_fields, dim)
         self.user_numbers = nn.Parameter(_SCALE * torch.randn(len(numeric(schema.user_fields)), dim))
@@ -149,6 +150,8 @@ class StateNetwork(nn.Module):
 
     def forward(self, states: States, items: Float[T, "items dim"], table: Table) -> Float[T, "rows dim"]:
         device = items.device
+        if not len(states):
+            return items.new_zeros(0, items.shape[1])
         item, age = (torch.as_tensor(column, device=device).long() for column in (states.item, states.age))
         moment = self.numbers(torch.as_tensor(states.numbers, device=device))
         if len(table.users):
