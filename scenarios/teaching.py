@@ -6,23 +6,28 @@ import pandas as pd
 
 from agents.acting.base import ActingAgent
 from agents.acting.diary import CURVES, Diary
+from agents.wrapper import Wrapper
 from recsim_lab.envs.slate_vector_env import SlateVectorEnv
 from recsim_lab.evaluation.learning import LearningPlan, LearningUnit
-from recsim_lab.policy import Agent
+from recsim_lab.policy import Agent, Policy
 
 
 def teach(agent: Agent, env: SlateVectorEnv, num_steps: int, folder: Path) -> None:
-    """Let the agent act for so many steps; a run that was killed goes on from its checkpoint in the folder.
+    """Let the agent act for so many steps, without the policies around it, which serve only; a run that was killed goes
+    on from its checkpoint in the folder.
 
     Raises:
         ValueError: if it can't learn by acting.
     """
-    if not isinstance(agent, ActingAgent):
+    inside: Policy = agent
+    while isinstance(inside, Wrapper):
+        inside = inside.policy
+    if not isinstance(inside, ActingAgent):
         raise ValueError(
             f"agent must be one that learns by acting (reinforce, slate-q, wolpertinger), got {agent.name!r}: "
             "others learn from logs alone, `--from-log 1`"
         )
-    agent.train(env, num_steps, Diary(folder))
+    inside.train(env, num_steps, Diary(folder))
 
 
 def curves_of(plan: LearningPlan, folder: Path) -> pd.DataFrame:

@@ -119,7 +119,7 @@ class ActingAgent(NamedAgent, Scorer):
     def resume(self, users: LiveUsers, diary: Diary) -> tuple[int, dict[str, A]]:
         """Go on from the diary's last checkpoint, or begin with new users; returns the steps done, and what else
         `keep` was given."""
-        step, arrays = diary.resume(self._run())
+        step, arrays = diary.resume(self._run(users))
         self.begin(users.features, users.num_slots)
         if not step:
             users.begin(self.seed)
@@ -141,10 +141,11 @@ class ActingAgent(NamedAgent, Scorer):
         if diary.write(step, num_steps, figures):
             parts = {"agent/": self.state(), "users/": users.state(), "own/": own()}
             arrays = {kind + name: value for kind, part in parts.items() for name, value in part.items()}
-            diary.keep(step, self._run(), arrays)
+            diary.keep(step, self._run(users), arrays)
 
-    def _run(self) -> str:
-        return self._description()
+    def _run(self, users: LiveUsers) -> str:
+        """What a run is told by: the agent, and its users as far as they can be seen from outside."""
+        return f"{self._description()} with {users.description}"
 
     def take_step(self, loss: T) -> None:
         """One step of the optimiser, of a gradient of length 1 at most.
@@ -186,8 +187,8 @@ class ActingAgent(NamedAgent, Scorer):
         for name, value in state.items():
             if name.startswith("optimizer/"):
                 _, place, moment = name.split("/")
-                on = "cpu" if value.ndim == 0 else self.device
-                self.optimizer.state[parameters[int(place)]][moment] = torch.tensor(value, device=on)
+                # Fused, the optimiser counts its steps where the parameters are, too.
+                self.optimizer.state[parameters[int(place)]][moment] = torch.tensor(value, device=self.device)
 
 
 def _under(kind: str, arrays: Mapping[str, A]) -> dict[str, A]:

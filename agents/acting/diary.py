@@ -24,9 +24,10 @@ Report = Callable[[int, int, Mapping[str, float]], None]
 class Diary:
     """Curves and checkpoints of a run, in a folder; without one, nothing is written.
 
-    Curves go to `curves.csv` and, where TensorBoard is installed (`pip install 'recsim_lab[rl]'`), to event files in
-    `tensorboard/`. Both are brought to the checkpoint when a run goes on, so that no step is told twice.
-    `checkpoint_seconds` is the least time between checkpoints; 0 keeps one at every entry.
+    Curves go to `curves.csv` with each checkpoint and, where TensorBoard is installed (`pip install 'recsim_lab[rl]'`),
+    to event files in `tensorboard/` at once. Both are brought to the checkpoint when a run goes on, so that no step is
+    told twice. `checkpoint_seconds` is the least time between checkpoints; 0 keeps one at every entry. There is one at
+    the end in any case.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Diary:
         self.rows = [
             dict(zip(curves, row, strict=True)) for row in zip(*(c.tolist() for c in curves.values()), strict=True)
         ]
+        self._write_curves()
         return step, arrays
 
     def write(self, step: int, num_steps: int, figures: Mapping[str, float]) -> bool:
@@ -77,17 +79,22 @@ class Diary:
         """Write a checkpoint that `resume` gives back, and the curves up to it."""
         if self.folder is None:
             return
+        # What the checkpoint says has been told must have been: no later run tells it again.
+        if self._board is not None:
+            self._board.flush()
         curves = {f"diary/curve/{name}": np.array([row[name] for row in self.rows]) for name in self.rows[0]}
         write_arrays(self.folder / CHECKPOINT, {**arrays, **curves, "diary/step": np.array(step)}, identity)
+        self._write_curves()
+        self._kept_at = time.monotonic()
+
+    def _write_curves(self) -> None:
+        assert self.folder is not None
         scratch = self.folder / (CURVES + ".partial")
         with scratch.open("w", newline="") as file:
             table = csv.DictWriter(file, list(self.rows[0]))
             table.writeheader()
             table.writerows(self.rows)
         os.replace(scratch, self.folder / CURVES)
-        if self._board is not None:
-            self._board.flush()
-        self._kept_at = time.monotonic()
 
     def _writer(self) -> Any:
         """TensorBoard's writer, which drops what an earlier run told beyond the checkpoint; None if not installed."""

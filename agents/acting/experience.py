@@ -19,10 +19,12 @@ A = np.ndarray
 class Experience:
     """Slates, one row each.
 
-    `candidates` are what the slate was chosen from (without columns: the whole catalogue). `chance` is how likely the
-    policy in charge was to put the item in the slot. `earned` is what each slot earned: the reward of a slate belongs
-    to its clicks in equal parts, or to all slots where nothing was clicked. `after` is the user's next request;
-    `next_candidates` what its slate is chosen from. `ended`: there was none.
+    `slate` is -1 in slots that may not be learned from, which were clicked or not all the same. `candidates` are what
+    the slate was chosen from (without columns: the whole catalogue). `chance` is how likely the policy in charge was to
+    show the item, NaN where that is unknown: in a log, in this slot; of a policy that draws item after item, in the
+    first. `earned` is what each slot earned: the reward of a slate belongs to its clicks in equal parts, or to all
+    slots where nothing was clicked. `after` is the user's next request; `next_candidates` what its slate is chosen
+    from. `ended`: there was none.
     """
 
     states: States
@@ -113,8 +115,9 @@ def experience_of(log: InteractionLog, newest: int) -> tuple[Experience, Course]
     """A log as experience, user by user in order of time.
 
     The last slate of each user is left out, since what followed it is not known. Slates were chosen from the whole
-    catalogue as far as the log tells.
+    catalogue as far as the log tells. Slots that the log hides take their share of the reward with them.
     """
+    clicks = log.as_served.clicks
     order = np.lexsort((log.step, log.session, log.user))
     same_user = np.append(log.user[order][1:] == log.user[order][:-1], False)[: len(log)]
     states = States.of(log.observations(order), newest, log.num_slots)
@@ -126,8 +129,8 @@ def experience_of(log: InteractionLog, newest: int) -> tuple[Experience, Course]
         log.slate[rows],
         log.propensity[rows],
         none,
-        log.clicks[rows],
-        earned_by_slots(log.reward[rows], log.clicks[rows]),
+        clicks[rows],
+        earned_by_slots(log.reward[rows], clicks[rows]),
         states.take(then),
         none,
         np.zeros(len(rows), bool),
@@ -155,6 +158,8 @@ class Memory:
 
     def add(self, new: Experience) -> None:
         new = new.take(slice(-self.size, None))
+        if not len(new):
+            return
         if self.kept is None:
             self.kept = new.take(np.zeros(self.size, np.int64))
         places = (self.num_seen + np.arange(len(new))) % self.size

@@ -1,5 +1,6 @@
 """The users of a vector environment, as an agent that acts sees them."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -46,9 +47,22 @@ class LiveUsers:
     def __len__(self) -> int:
         return self.env.num_envs
 
+    @property
+    def description(self) -> str:
+        """How many users are served at once, how many slots they are shown, and the catalogue's public features."""
+        table = self.features
+        columns = [*sorted(table.users.items()), *sorted(table.items.items())]
+        columns += [("release", table.release), ("withdrawal", table.withdrawal)]
+        digest = hashlib.sha256(repr((table.user_fields, table.item_fields)).encode())
+        for name, values in columns:
+            digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
+        return f"{len(self)} seats, {self.num_slots} slots and the features {digest.hexdigest()[:16]}"
+
     def begin(self, seed: int) -> None:
-        """New users, who follow from the seed."""
-        self._see(self.env.reset(seed=seed)[0])
+        """New users, who follow from the seed; those of two seeds have nothing in common."""
+        # Seat i under seed s is the single environment under s + i: neighbouring seeds would share most users.
+        far = np.random.SeedSequence(seed).generate_state(1)[0]
+        self._see(self.env.reset(seed=int(far))[0])
 
     def step(self, slates: Int[A, "rows slots"]) -> Outcome:
         fields, reward, ended, cut, info = self.env.step(slates)

@@ -19,7 +19,6 @@ from recsim_lab.policy import FeatureTable
 A = np.ndarray
 T = torch.Tensor
 
-_UNSEEN = -1e9
 _NUM_APART, _APART = 4, 0.3
 """Random coordinates of each item, and their standard deviation."""
 
@@ -92,8 +91,8 @@ class Wolpertinger(ReplayAgent):
             raise ValueError(f"neighbours must be at least 1, got {self.neighbours}")
         if not 0 < self.follow <= 1:
             raise ValueError(f"follow must be in (0, 1], got {self.follow}")
-        if self.noise < 0:
-            raise ValueError(f"noise must be at least 0, got {self.noise}")
+        if not 0 <= self.noise < np.inf:
+            raise ValueError(f"noise must be at least 0 and finite, got {self.noise}")
 
     def build(self, schema: Schema, num_slots: int) -> ActorCritic:
         return ActorCritic(schema, self.dim, self.num_blocks, self.newest, self.ids)
@@ -113,15 +112,14 @@ class Wolpertinger(ReplayAgent):
         space: Float[T, "items width"],
         offered: Bool[T, "rows items"] | None = None,
     ) -> Float[T, "rows items"]:
-        distance = torch.cdist(point, space)
+        # By a matrix product distances would depend on the batch, and with them who is a neighbour.
+        distance = torch.cdist(point, space, compute_mode="donot_use_mm_for_euclid_dist")
         if offered is not None:
             distance = distance.masked_fill(~offered, torch.inf)
-        scores = _UNSEEN - distance
         near = distance.topk(min(self.neighbours, len(space)), largest=False).indices
         value = network.value(state, space[near])
-        if offered is not None:
-            value = value.masked_fill(~offered.gather(1, near), -torch.inf)
-        return scores.scatter(1, near, value)
+        scores = (value.amin(dim=1, keepdim=True) - distance).scatter(1, near, value)
+        return scores if offered is None else scores.masked_fill(~offered, -torch.inf)
 
     # Learning
 
@@ -149,12 +147,17 @@ class Wolpertinger(ReplayAgent):
         with torch.no_grad():
             after = target.state(batch.after, table)
             point = target.point(after, space)
-            best = self._scores(target, after, point, space, self._offered(batch.after, features))
-            future = best.topk(batch.slate.shape[1]).values.mean(dim=1)
-            told = reward + self.discount * future * ~torch.as_tensor(batch.ended, device=self.device)
+            scores = self._scores(target, after, point, space, self._offered(batch.after, features))
+            # Other items than neighbours have scores too, which are no values.
+            best = scores.topk(batch.slate.shape[1]).indices
+            future = target.value(after, space[best]).mean(dim=1)
+            told = reward + self.discount * future.masked_fill(torch.as_tensor(batch.ended, device=self.device), 0.0)
         state = network.state(batch.states, table)
-        shown = space[torch.as_tensor(batch.slate, device=self.device).long()]
-        critic_loss = ((network.value(state, shown).mean(dim=1) - told) / network.unit).square().mean()
+        slate = torch.as_tensor(batch.slate, device=self.device).long()
+        # Of slots that may not be learned from it is not known what they held: they are taken to be as the others.
+        seen = (slate >= 0).float()
+        value = (network.value(state, space[slate.clamp(min=0)]) * seen).sum(dim=1) / seen.sum(dim=1)
+        critic_loss = ((value - told) / network.unit).square().mean()
         point = network.point(state.detach(), space)
         # The actor moves where the critic's value rises; the critic itself must not be pulled along.
         at = point.detach()[:, None].requires_grad_()

@@ -80,7 +80,7 @@ class Reinforce(ActingAgent):
     it; the future is traced by TD(`trace`).
 
     `train` acts for `horizon` steps, then learns from them in about `num_batches` batches. `entropy` is what a nat of
-    the policy's entropy is worth, in standard deviations of the advantage: it keeps the policy from settling early.
+    the policy's entropy is worth, in root mean squares of the advantage: it keeps the policy from settling early.
 
     Served by its logits it shows the best items; `boltzmann=1,standardised=false` around it draws slates as it learned.
     """
@@ -104,10 +104,10 @@ class Reinforce(ActingAgent):
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 <= self.trace <= 1:
             raise ValueError(f"trace must be in [0, 1], got {self.trace}")
-        if self.most_weight <= 0 or self.entropy < 0:
-            raise ValueError(
-                f"most_weight must be above 0 and entropy at least 0, got {self.most_weight} and {self.entropy}"
-            )
+        if not self.most_weight > 0:
+            raise ValueError(f"most_weight must be above 0, got {self.most_weight}")
+        if not 0 <= self.entropy < np.inf:
+            raise ValueError(f"entropy must be at least 0 and finite, got {self.entropy}")
 
     def build(self, schema: Schema, num_slots: int) -> PolicyNetwork:
         return PolicyNetwork(schema, self.dim, self.num_blocks, self.newest, self.ids, num_slots, self.discount)
@@ -122,14 +122,17 @@ class Reinforce(ActingAgent):
             with seeded(self.seed, step):
                 experience, course = self._act(users, min(self.horizon, num_steps - step))
                 figures = {"reward": float(experience.reward.mean())}
-                figures |= self._improve(experience, course, users.features, len(experience) // self.num_batches)
+                size = max(1, len(experience) // self.num_batches)
+                figures |= self._improve(experience, course, users.features, size)
             self.keep(users, diary, min(step + self.horizon, num_steps), num_steps, figures)
 
     def learn(self, log: InteractionLog) -> None:
         """Learn from what others showed, weighted by the propensities that the log holds; slots without one count as if
         this policy had filled them."""
-        self.begin(log.features, log.num_slots)
         experience, course = experience_of(log, self.newest)
+        if not (experience.slate >= 0).any():
+            return
+        self.begin(log.features, log.num_slots)
         for epoch in range(self.epochs):
             with seeded(self.seed, len(log), epoch):
                 self._improve(experience, course, log.features, self.batch_size)
@@ -168,7 +171,8 @@ class Reinforce(ActingAgent):
             np.float32
         )
         advantage = experience.earned - slots + self.discount * (told - future)[:, None]
-        advantage /= max(float(advantage.std()), 1e-8)
+        # Not its standard deviation, beside which an advantage that all slots share would be without bound.
+        advantage /= max(float(np.sqrt(np.square(advantage[experience.slate >= 0]).mean())), 1e-8)
         totals = {"policy_loss": 0.0, "value_loss": 0.0, "entropy": 0.0}
         batches = torch.randperm(len(experience)).split(batch_size)
         for batch in batches:
@@ -186,10 +190,12 @@ class Reinforce(ActingAgent):
     ) -> dict[str, float]:
         network = self._network()
         chances, slots, later = self._log_chances(batch.states, features)
-        chosen = chances.gather(1, self._tensor(batch.slate).long())
+        slate = self._tensor(batch.slate).long()
+        chosen = chances.gather(1, slate.clamp(min=0))
         correction = top_k_correction(chosen.detach().exp(), self._tensor(batch.chance), self.most_weight)
+        pull = (correction * self._tensor(advantage) * chosen)[slate >= 0]
         # Divided by the slots, so that the value and the policy pull alike whatever their number.
-        policy_loss = -(correction * self._tensor(advantage) * chosen).mean() / batch.slate.shape[1]
+        policy_loss = -pull.sum() / max(len(pull), 1) / slate.shape[1]
         entropy = -(chances.exp() * chances.clamp(min=-1e9)).sum(dim=1).mean()
         unit = network.unit
         value_loss = ((slots - self._tensor(batch.earned)) / unit).square().mean()
@@ -205,7 +211,7 @@ class Reinforce(ActingAgent):
         logits, slots, later = self._network()(states, self.table(features))
         offered = features.on_offer(states.tick)
         if not offered.all():
-            logits = logits.masked_fill(~self._tensor(offered), -torch.inf)
+            logits = logits.masked_fill(self._tensor(~offered), -torch.inf)
         return torch.log_softmax(logits, dim=1), slots, later
 
     def _expected(self, states: States, features: FeatureTable) -> tuple[Float[A, "rows slots"], Float[A, " rows"]]:
@@ -228,8 +234,10 @@ class Reinforce(ActingAgent):
 def top_k_correction(
     chance: Float[T, "rows slots"], logged: Float[T, "rows slots"], most_weight: float
 ) -> Float[T, "rows slots"]:
-    """min(pi / beta, `most_weight`) K (1 - pi)^(K - 1), equations 4, 7 and 8 of the paper; without a logged chance
-    beta = pi."""
+    """min(pi / beta, `most_weight`) K (1 - pi)^(K - 1), beta being the `logged` chance; where that is NaN, beta = pi.
+
+    The second factor is the derivative of 1 - (1 - pi)^K, the chance that K independent draws hold the item.
+    """
     num_slots = chance.shape[1]
     weight = torch.where(logged.isnan(), 1.0, chance / logged).clamp(max=most_weight)
     return weight * num_slots * (1 - chance) ** (num_slots - 1)

@@ -74,8 +74,11 @@ class ReplayAgent(ActingAgent):
                 told = []
 
     def learn(self, log: InteractionLog) -> None:
-        self.begin(log.features, log.num_slots)
         experience, _ = experience_of(log, self.newest)
+        experience = experience.take(np.flatnonzero((experience.slate >= 0).any(axis=1)))
+        if not len(experience):
+            return
+        self.begin(log.features, log.num_slots)
         target, num_updates = self._target({}), 0
         for epoch in range(self.epochs):
             with seeded(self.seed, len(log), epoch):

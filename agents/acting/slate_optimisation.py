@@ -13,7 +13,7 @@ def value_of(
 ) -> Float[T, " rows"]:
     """sum_i v_i Q_i / (1 + sum_i v_i) over a slate, the choice of nothing having attraction 1 and value `nothing`.
 
-    Ie et al. (IJCAI 2019, "SlateQ"), equation 9, with the null item's value.
+    Ie et al. (IJCAI 2019, "SlateQ"), with a value for the null item.
     """
     return ((attraction * value).sum(dim=1) + nothing) / (1 + attraction.sum(dim=1))
 
@@ -50,7 +50,7 @@ def greedy_slate(
     eligible: Bool[T, "rows items"],
     num_slots: int,
 ) -> Int[T, "rows slots"]:
-    """Item after item, always the one with which the slate so far is worth most (section 4.2, "greedy")."""
+    """Item after item, always the one with which the slate so far is worth most: the paper's greedy heuristic."""
     rows = torch.arange(len(nothing), device=nothing.device)
     total, weight = nothing.clone(), torch.ones_like(nothing)
     free, slots = eligible.clone(), []
@@ -71,7 +71,7 @@ def top_slate(
     eligible: Bool[T, "rows items"],
     num_slots: int,
 ) -> Int[T, "rows slots"]:
-    """The items of highest v_i Q_i (section 4.2, "top-k")."""
+    """The items of highest v_i Q_i: the paper's top-k heuristic."""
     return torch.where(eligible, attraction * value, -torch.inf).topk(num_slots).indices
 
 

@@ -1,5 +1,6 @@
 """SlateQ: what a slate is worth is what its items are worth, weighted by how likely each is to be chosen."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, final
 
@@ -15,6 +16,7 @@ from agents.acting.replay import ReplayAgent
 from agents.acting.slate_optimisation import OPTIMISERS, value_of
 from agents.acting.state import StateNetwork, States
 from agents.base import check_catalogue
+from agents.exploration.race import in_pieces, told_in_pieces
 from agents.fields import Schema, Table
 from recsim_lab.policy import (
     FeatureTable,
@@ -32,6 +34,9 @@ A = np.ndarray
 T = torch.Tensor
 
 _CANDIDATES = 0
+
+Worths = tuple[T, T, T]
+"""Log-attractions and values of candidates, and the value of nothing."""
 
 
 @final
@@ -82,9 +87,9 @@ class SlateQ(ReplayAgent):
     exactly, greedily, or by the items of highest attraction times value. With `discount=0` it is the myopic
     recommender.
 
-    Slates are chosen from `candidates` items drawn anew for each (0: from all). While it learns, a slot is random with
+    Slates are chosen from `candidates` items drawn anew for each (0: from all). While it acts, a slot is random with
     probability `explore`, which falls from 1 over the first `annealing` share of the steps. The target network is
-    renewed every `renew_every` updates.
+    renewed every `renew_every` updates. From a log, values are those of the best slates of the whole catalogue.
     """
 
     family: ClassVar[str] = "slate-q"
@@ -108,6 +113,7 @@ class SlateQ(ReplayAgent):
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
 
     def build(self, schema: Schema, num_slots: int) -> ItemValues:
+        self._check_candidates(num_slots)
         return ItemValues(schema, self.dim, self.num_blocks, self.newest, self.ids)
 
     # Serving
@@ -118,44 +124,67 @@ class SlateQ(ReplayAgent):
         return logit.exp() * value
 
     def recommend(self, observation: Observation, num_slots: int, draws: Draws) -> Recommendation:
-        items = self._slates(observation, num_slots, draws)
-        if not self.candidates:
+        items = np.empty((len(observation), num_slots), np.int32)
+        for rows in in_pieces(len(observation), observation.features.num_items):
+            chosen = self._chooser(observation.take(rows), num_slots)
+            items[rows] = chosen(draws.take(np.arange(len(draws))[rows]))
+        if not self._draws_candidates:
             return deterministic(items, self.name)
         unknown = np.full(items.shape, np.nan)
         return answered(items, exactly(unknown, unknown), np.zeros(items.shape, np.int16), (self.name,))
 
     def probabilities(self, observation: Observation, slates: Int[A, "rows slots"]) -> Probabilities:
-        def tell(draws: Draws) -> Probabilities:
-            return certain(self._slates(observation, slates.shape[1], draws), slates)
+        def tell(requests: Observation, slates: Int[A, "piece slots"], rows: slice) -> Probabilities:
+            chosen = self._chooser(requests, slates.shape[1])
+            if not self._draws_candidates:
+                return certain(chosen(redraw(requests, 0)), slates)
+            return over_redraws(lambda draws: certain(chosen(draws), slates), requests)
 
-        return over_redraws(tell, observation) if self.candidates else tell(redraw(observation, 0))
+        return told_in_pieces(observation, slates, tell)
 
-    def _slates(self, observation: Observation, num_slots: int, draws: Draws) -> Int[A, "rows slots"]:
-        """The best slates of the candidates that `draws` decide on; without a network, items in order of their id."""
+    @property
+    def _draws_candidates(self) -> bool:
+        return self.candidates > 0 and self.network is not None
+
+    def _chooser(self, observation: Observation, num_slots: int) -> Callable[[Draws], Int[A, "rows slots"]]:
+        """Tells the best slates of the candidates that luck decides on; without a network, items in order of their
+        id."""
         offered = observation.eligible()
-        check_slots(offered, max(num_slots, self.candidates))
+        check_slots(offered, num_slots)
         if self.network is None or self.schema is None:
-            return top_items(np.zeros(offered.shape, np.float32), offered, num_slots)
+            first = top_items(np.zeros(offered.shape, np.float32), offered, num_slots)
+            return lambda draws: first
         check_catalogue(self.schema.num_items, observation)
+        self._check_candidates(num_slots)
         states = States.of(observation, self.newest, self.num_slots)
-        drawn = self._all(states)
-        if self.candidates:
-            luck = torch.as_tensor(draws.uniform(_CANDIDATES, offered.shape[1]))
-            drawn = drawn_at_random(luck, torch.tensor(offered), self.candidates).to(self.device)
+        offers = self._offers(offered)
         with torch.no_grad():
-            return self._optimal(self._network(), states, drawn, observation.features, num_slots).cpu().numpy()
+            worths = self._network()(states, self._all(states), self.table(observation.features))
 
-    def _optimal(
-        self, network: ItemValues, states: States, drawn: Int[T, "rows drawn"], features: FeatureTable, num_slots: int
-    ) -> Int[T, "rows slots"]:
-        """The best slates of the items drawn, or of all that are on offer."""
-        logit, value, nothing = network(states, drawn, self.table(features))
-        optimise = OPTIMISERS[self.optimise]
-        if not drawn.shape[1]:
-            offered = torch.as_tensor(np.ascontiguousarray(features.on_offer(states.tick)), device=self.device)
-            return optimise(logit.exp(), value, nothing, offered, num_slots).int()
-        chosen = optimise(logit.exp(), value, nothing, torch.ones_like(drawn, dtype=torch.bool), num_slots)
-        return drawn.gather(1, chosen).int()
+        def chosen(draws: Draws) -> Int[A, "rows slots"]:
+            if not self.candidates:
+                return self._best_of(worths, offers, num_slots).int().cpu().numpy()
+            luck = torch.as_tensor(draws.uniform(_CANDIDATES, offered.shape[1]), device=self.device)
+            drawn = drawn_at_random(luck, offers, self.candidates)
+            logit, value, nothing = worths
+            among = logit.gather(1, drawn), value.gather(1, drawn), nothing
+            place = self._best_of(among, torch.ones_like(drawn, dtype=torch.bool), num_slots)
+            return drawn.gather(1, place).int().cpu().numpy()
+
+        return chosen
+
+    def _check_candidates(self, num_slots: int) -> None:
+        if 0 < self.candidates < num_slots:
+            raise ValueError(f"candidates must be 0 or at least the {num_slots} slots, got {self.candidates}")
+
+    def _offers(self, offered: Bool[A, "rows items"]) -> Bool[T, "rows items"]:
+        # Rows may share their memory, which torch must not.
+        return torch.as_tensor(np.ascontiguousarray(offered), device=self.device)
+
+    def _best_of(self, worths: Worths, eligible: Bool[T, "rows candidates"], num_slots: int) -> Int[T, "rows slots"]:
+        """The places of the best slate among candidates."""
+        logit, value, nothing = worths
+        return OPTIMISERS[self.optimise](logit.exp(), value, nothing, eligible, num_slots)
 
     # Learning
 
@@ -164,10 +193,10 @@ class SlateQ(ReplayAgent):
         states = States.of(users.observation, self.newest, users.num_slots)
         drawn = self._drawn(states, users.features)
         with torch.no_grad():
-            slate = self._optimal(self._network(), states, drawn, users.features, users.num_slots)
-        slate = self._explored(slate, drawn, users.features.on_offer(states.tick), explored)
-        outcome = users.step(slate.cpu().numpy())
-        new = experienced(states, slate.cpu().numpy(), np.full(slate.shape, np.nan), outcome, self.newest)
+            best = self._optimal(self._network(), states, drawn, users.features, users.num_slots)
+        slate = self._explored(best, drawn, users.features.on_offer(states.tick), explored).cpu().numpy()
+        outcome = users.step(slate)
+        new = experienced(states, slate, np.full(slate.shape, np.nan), outcome, self.newest)
         drawn_after = self._drawn(new.after, users.features).cpu().numpy().astype(np.int32)
         return replace(new, candidates=drawn.cpu().numpy().astype(np.int32), next_candidates=drawn_after)
 
@@ -175,48 +204,57 @@ class SlateQ(ReplayAgent):
         """Candidates of each slate, no columns where all are."""
         if not self.candidates:
             return self._all(states)
-        offered = torch.as_tensor(np.ascontiguousarray(features.on_offer(states.tick)))
-        return drawn_at_random(torch.rand(offered.shape), offered, self.candidates).to(self.device)
+        offered = self._offers(features.on_offer(states.tick))
+        return drawn_at_random(torch.rand(offered.shape, device=self.device), offered, self.candidates)
+
+    def _optimal(
+        self, network: ItemValues, states: States, drawn: Int[T, "rows drawn"], features: FeatureTable, num_slots: int
+    ) -> Int[T, "rows slots"]:
+        """The best slates of the items drawn, or of all that are on offer."""
+        worths = network(states, drawn, self.table(features))
+        if not drawn.shape[1]:
+            return self._best_of(worths, self._offers(features.on_offer(states.tick)), num_slots).int()
+        return drawn.gather(1, self._best_of(worths, torch.ones_like(drawn, dtype=torch.bool), num_slots)).int()
 
     def _explored(
         self, slate: Int[T, "rows slots"], drawn: Int[T, "rows drawn"], offered: Bool[A, "rows items"], share: float
     ) -> Int[T, "rows slots"]:
-        """The slates with some slots' items changed for candidates that no other slot holds."""
-        pool = drawn
-        if not drawn.shape[1]:
-            luck = torch.rand(offered.shape) * torch.as_tensor(np.ascontiguousarray(offered))
-            pool = luck.topk(min(2 * slate.shape[1], luck.shape[1])).indices.to(self.device)
-        shuffled = pool.gather(1, torch.rand(pool.shape, device=self.device).argsort(dim=1))
-        free = ~(shuffled[:, :, None] == slate[:, None, :]).any(dim=2)
-        order = free.int().argsort(dim=1, descending=True, stable=True)[:, : slate.shape[1]]
-        other, is_free = shuffled.gather(1, order).int(), free.gather(1, order)
-        random = torch.rand(slate.shape, device=self.device) < share
-        if other.shape[1] < slate.shape[1]:
-            return slate
-        return torch.where(random & is_free, other, slate)
+        """The slates with some slots' items changed for candidates that no other slot holds, where there are any."""
+        num_slots = slate.shape[1]
+        if drawn.shape[1]:
+            free = ~(drawn[:, :, None] == slate[:, None, :]).any(dim=2)
+        else:
+            free = self._offers(offered).scatter(1, slate.long(), False)
+        luck, place = torch.where(free, torch.rand(free.shape, device=self.device), -1.0).topk(num_slots)
+        other = drawn.gather(1, place) if drawn.shape[1] else place
+        random = (torch.rand(slate.shape, device=self.device) < share) & (luck >= 0)
+        return torch.where(random, other.int(), slate)
 
     def update(self, batch: Experience, target: ItemValues, features: FeatureTable) -> dict[str, float]:
         network, table = self._network(), self.table(features)
-        reward, earned = torch.as_tensor(batch.reward), torch.as_tensor(batch.earned)
-        reward, earned = reward.to(self.device), earned.to(self.device)
+        reward, earned, clicks, ended, slate = (
+            torch.as_tensor(column, device=self.device)
+            for column in (batch.reward, batch.earned, batch.clicks, batch.ended, batch.slate)
+        )
         if not network.unit:
             network.unit += float(reward.square().mean().sqrt()) / (1 - self.discount) or 1.0
             target.unit.copy_(network.unit)
-        clicks = torch.as_tensor(batch.clicks, device=self.device)
         with torch.no_grad():
             drawn = torch.as_tensor(batch.next_candidates, device=self.device).long()
-            slate = self._optimal(target, batch.after, drawn, features, batch.slate.shape[1])
-            logit, value, nothing = target(batch.after, slate.long(), table)
-            going = ~torch.as_tensor(batch.ended, device=self.device)
-            future = self.discount * going * value_of(logit.exp(), value, nothing)
-        logit, value, nothing = network(batch.states, torch.as_tensor(batch.slate, device=self.device).long(), table)
+            best = self._optimal(target, batch.after, drawn, features, slate.shape[1])
+            logit, value, nothing = target(batch.after, best.long(), table)
+            future = self.discount * value_of(logit.exp(), value, nothing).masked_fill(ended, 0.0)
+        # Slots that may not be learned from are left out of the choice, and so are choices of them.
+        seen = slate >= 0
+        logit, value, nothing = network(batch.states, slate.long().clamp(min=0), table)
         ignored = ~clicks.any(dim=1)
-        chosen = torch.cat([clicks, ignored[:, None]], dim=1).float()
-        chances = torch.log_softmax(torch.cat([logit, torch.zeros_like(logit[:, :1])], dim=1), dim=1)
-        choice_loss = -(chosen * chances).sum() / chosen.sum()
+        chosen = torch.cat([clicks & seen, ignored[:, None]], dim=1)
+        logits = torch.cat([logit.masked_fill(~seen, -torch.inf), torch.zeros_like(nothing)[:, None]], dim=1)
         told = torch.cat([earned + future[:, None], (reward + future)[:, None]], dim=1)
         wrong = (torch.cat([value, nothing[:, None]], dim=1) - told) / network.unit
-        value_loss = (chosen * wrong.square()).sum() / chosen.sum()
+        num_chosen = chosen.sum().clamp(min=1)
+        choice_loss = -torch.log_softmax(logits, dim=1).where(chosen, 0.0).sum() / num_chosen
+        value_loss = wrong.square().where(chosen, 0.0).sum() / num_chosen
         self.take_step(choice_loss + value_loss)
         return {"choice_loss": float(choice_loss.detach()), "value_loss": float(value_loss.detach())}
 
