@@ -1,6 +1,6 @@
 """Train an agent in a world by letting it act there, and see what it earns over the lives of users it never met.
 
-    python -m scenarios.train_agent                         SlateQ in `lts-dilemma`, 3 seeds: TIME_DEMO
+    python -m scenarios.train_agent                         REINFORCE in `lts-dilemma`, 3 seeds: TIME_DEMO
     python -m scenarios.train_agent --agent reinforce --world everyday:num_users=1000 --max-steps 60
     python -m scenarios.train_agent lts-dilemma             10 seeds against its myopic self: TIME_LTS
     python -m scenarios.train_agent everyday                the same where return depends on satisfaction
@@ -35,13 +35,13 @@ class Config:
     """Folder of the run under runs/train_agent/."""
     world: str = "lts-dilemma"
     """A preset with its parameters."""
-    agent: str = "slate-q:discount=0.9"
+    agent: str = "reinforce:discount=0.97,newest=8,dim=16,ids=false,horizon=60,learning_rate=0.01"
     """The agent that is judged, with its parameters."""
-    others: tuple[str, ...] = ("slate-q:discount=0",)
+    others: tuple[str, ...] = ("reinforce:discount=0,newest=8,dim=16,ids=false,horizon=60,learning_rate=0.01",)
     """Agents to compare it with that learn in the same way."""
-    references: tuple[str, ...] = ("oracle", "random")
+    references: tuple[str, ...] = ("random",)
     """Policies to compare it with that need not learn here."""
-    num_steps: int = 300
+    num_steps: int = 480
     """Slates of each seat that are learned from."""
     num_seats: int = 64
     """Users who are served at a time while the agent learns."""
@@ -72,7 +72,7 @@ class Config:
 _DEMO = Config()
 PROFILES = {
     "demo": _DEMO,
-    "lts-dilemma": replace(_DEMO, name="lts-dilemma", num_steps=600, seeds=10),
+    "lts-dilemma": replace(_DEMO, name="lts-dilemma", seeds=10),
 }
 
 

@@ -16,8 +16,8 @@ from recsim_lab.reporting.words import interval_words
 _JUDGED = (
     "Agents learn from half of the users of a seed's world. The other half, whom none of them has met, are then served "
     "by each policy over their lives, with the same luck, so that differences are paired: within a seed by user. "
-    "Intervals are over seeds, each of which is a world and a training of its own. The oracle shows what each user likes "
-    "most at the moment: it is a bound on the next slate, not on a life."
+    "Intervals are over seeds, each of which is a world and a training of its own. The oracle shows what each user "
+    "likes most at the moment: it is a bound on the next slate, not on a life."
 )
 
 
