@@ -73,6 +73,28 @@ _DEMO = Config()
 PROFILES = {
     "demo": _DEMO,
     "lts-dilemma": replace(_DEMO, name="lts-dilemma", seeds=10),
+    "everyday": replace(
+        _DEMO,
+        name="everyday",
+        world="everyday:num_users=1000,num_items=300,num_topics=8,new_items_a_day=0",
+        agent="reinforce:discount=0.9,horizon=20,boltzmann=1,standardised=false",
+        others=("reinforce:discount=0,horizon=20,boltzmann=1,standardised=false",),
+        references=("oracle", "popularity", "random"),
+        num_steps=600,
+        num_seats=128,
+        max_steps=100,
+        seeds=10,
+    ),
+    "interest-evolution": replace(
+        _DEMO,
+        name="interest-evolution",
+        world="recsim-interest-evolution",
+        agent="slate-q:discount=0.97,newest=10,dim=16,ids=false,candidates=10,learning_rate=0.002",
+        others=("slate-q:discount=0,newest=10,dim=16,ids=false,candidates=10,learning_rate=0.002",),
+        num_steps=400,
+        max_steps=1000,
+        seeds=10,
+    ),
 }
 
 
