@@ -155,7 +155,9 @@ class ActingAgent(NamedAgent, Scorer):
         """
         assert self.network is not None and self.optimizer is not None
         if not torch.isfinite(loss):
-            raise ValueError(f"training must keep its loss finite, got {float(loss)}: a lower learning_rate may help")
+            raise ValueError(
+                f"training must keep its loss finite, got {float(loss.detach())}: a lower learning_rate may help"
+            )
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)

@@ -12,6 +12,6 @@ def drawn_at_random(luck: Float[T, "rows items"], offered: Bool[T, "#rows items"
     Raises:
         ValueError: if fewer are on offer.
     """
-    if int(fewest := offered.sum(dim=1).min()) < num:
+    if len(offered) and int(fewest := offered.sum(dim=1).min()) < num:
         raise ValueError(f"candidates must be at most the number of items on offer, got {num} of {fewest}")
     return torch.where(offered, luck, -1.0).topk(num).indices

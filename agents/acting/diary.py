@@ -14,6 +14,7 @@ from agents.base import read_arrays, write_arrays
 A = np.ndarray
 
 CHECKPOINT, CURVES = "checkpoint.safetensors", "curves.csv"
+_CURVE = "diary/curve/"
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
 
 Report = Callable[[int, int, Mapping[str, float]], None]
@@ -34,7 +35,7 @@ class Diary:
         self,
         folder: Path | None = None,
         report: Report | None = None,
-        checkpoint_seconds: float = SECONDS_BETWEEN_CHECKPOINTS,
+        checkpoint_seconds: float | int = SECONDS_BETWEEN_CHECKPOINTS,
     ) -> None:
         self.folder, self.report, self.checkpoint_seconds = folder, report, checkpoint_seconds
         self.rows: list[dict[str, float]] = []
@@ -55,8 +56,8 @@ class Diary:
         if found != identity:
             raise ValueError(f"{self.folder} must hold the run {identity}, got {found}: use another folder")
         step = int(arrays.pop("diary/step"))
-        columns = [name.removeprefix("diary/curve/") for name in arrays if name.startswith("diary/curve/")]
-        curves = {name: arrays.pop(f"diary/curve/{name}") for name in columns}
+        columns = sorted(name for name in arrays if name.startswith(_CURVE))
+        curves = {name.removeprefix(_CURVE).partition("/")[2]: arrays.pop(name) for name in columns}
         self.rows = [
             dict(zip(curves, row, strict=True)) for row in zip(*(c.tolist() for c in curves.values()), strict=True)
         ]
@@ -82,7 +83,11 @@ class Diary:
         # What the checkpoint says has been told must have been: no later run tells it again.
         if self._board is not None:
             self._board.flush()
-        curves = {f"diary/curve/{name}": np.array([row[name] for row in self.rows]) for name in self.rows[0]}
+        # Numbered, since the file does not keep an order.
+        curves = {
+            f"{_CURVE}{place:03}/{name}": np.array([row[name] for row in self.rows])
+            for place, name in enumerate(self.rows[0])
+        }
         write_arrays(self.folder / CHECKPOINT, {**arrays, **curves, "diary/step": np.array(step)}, identity)
         self._write_curves()
         self._kept_at = time.monotonic()

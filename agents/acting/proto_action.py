@@ -142,7 +142,7 @@ class Wolpertinger(ReplayAgent):
         space = network.space(table)
         reward = torch.as_tensor(batch.reward, device=self.device)
         if not network.unit:
-            network.unit += float(reward.square().mean().sqrt()) / (1 - self.discount) or 1.0
+            network.unit += (float(reward.square().mean().sqrt()) or 1.0) / (1 - self.discount)
             target.unit.copy_(network.unit)
         with torch.no_grad():
             after = target.state(batch.after, table)

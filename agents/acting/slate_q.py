@@ -237,7 +237,7 @@ class SlateQ(ReplayAgent):
             for column in (batch.reward, batch.earned, batch.clicks, batch.ended, batch.slate)
         )
         if not network.unit:
-            network.unit += float(reward.square().mean().sqrt()) / (1 - self.discount) or 1.0
+            network.unit += (float(reward.square().mean().sqrt()) or 1.0) / (1 - self.discount)
             target.unit.copy_(network.unit)
         with torch.no_grad():
             drawn = torch.as_tensor(batch.next_candidates, device=self.device).long()
