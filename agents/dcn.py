@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor as T
 from torch import nn
+from torch.nn.functional import linear
 
 from agents.feature_agent import FeatureAgent, sizes_of
 from agents.feature_network import CrossingNetwork, ItemFeatures, RequestFeatures, SplitLinear, flat, hidden_layer, mlp
@@ -21,7 +22,7 @@ class FullCross(nn.Module):
         self.linear = nn.Linear(width, width)
 
     def forward(self, x0: Float[T, "*shape width"], x: Float[T, "*shape width"]) -> Float[T, "*shape width"]:
-        return x0 * self.linear(x) + x
+        return torch.addcmul(x, x0, self.linear(x))
 
 
 class LowRankCross(nn.Module):
@@ -42,7 +43,8 @@ class LowRankCross(nn.Module):
         if self.gate is not None:
             low = low * torch.softmax(self.gate(x), dim=-1)[..., None]
         # The gates sum to 1, so the bias stands outside of the sum.
-        return x0 * (low.flatten(-2) @ self.up.flatten(0, 1) + self.bias) + x
+        high = linear(low.flatten(-2), self.up.flatten(0, 1).T, self.bias)
+        return torch.addcmul(x, x0, high)
 
 
 @final

@@ -12,7 +12,7 @@ from recsim_lab.evaluation.protocols.protocol import Protocol
 from recsim_lab.evaluation.protocols.slates import slate_metrics
 from recsim_lab.evaluation.protocols.splits import Fold, Split
 from recsim_lab.evaluation.protocols.targets import Target, TrueChoice
-from recsim_lab.evaluation.ranking import mean_metrics, ranking_metrics
+from recsim_lab.evaluation.ranking import WEIGHT, mean_metrics, ranking_metrics, weight_of
 from recsim_lab.evaluation.truth import Moments
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import Observation, Policy
@@ -153,8 +153,8 @@ def protocol_metrics(
     """Metrics of every request under each protocol of the fold's split; scores are computed once for all.
 
     `ruled` is the same policy under the rules of production: its order is judged where a protocol has `rules`.
-    Metrics of requests without a relevant item are NaN. Protocols on the logged slate have one value of each metric,
-    which stands for all its requests.
+    Metrics of requests without a relevant item are NaN; under `WEIGHT` stands how much each request counts in means.
+    Protocols on the logged slate have one value of each metric, which stands for all its requests.
     """
     found: dict[Protocol, list[Metrics]] = {protocol: [] for protocol in protocols}
     on_slates = {p: tested.slot_gains(p.target) for p in protocols if isinstance(p.candidates, LoggedSlate)}
@@ -170,7 +170,8 @@ def protocol_metrics(
             for protocol in ranked:
                 gain = gains[protocol.target][part]
                 valid = protocol.candidates.of(choice, gain > 0)
-                found[protocol].append(ranking_metrics(scores, gain, cutoffs, valid))
+                metrics = ranking_metrics(scores, gain, cutoffs, valid)
+                found[protocol].append(metrics | {WEIGHT: weight_of(gain)})
     return {protocol: _joined(parts) for protocol, parts in found.items()}
 
 

@@ -24,6 +24,10 @@ MAX_COMPARED = 6
 """Up to so many relevant candidates a row, comparing each with all candidates is faster than sorting them."""
 
 
+WEIGHT = "weight"
+"""Stands among metrics of rows for how much each row counts in their means."""
+
+
 def ranking_metrics(
     scores: Float[A, "rows candidates"],
     relevant: Bool[A, "rows candidates"] | Float[A, "rows candidates"],
@@ -72,12 +76,26 @@ def ranking_metrics(
     return ordered | {"auc": _area_under_curve(groups, num_relevant, num_valid)}
 
 
+def weight_of(gain: Float[A, "rows candidates"]) -> Float[A, " rows"]:
+    """What a relevant candidate of each row gains on average: 1 where gains are 0 and 1.
+
+    Metrics of a row are ratios, from which the size of its gains cancels: where it has one relevant candidate, whatever
+    that gains. Means weighted by it tell rows of much gain from rows of little.
+    """
+    return gain.sum(axis=1) / np.maximum((gain > 0).sum(axis=1), 1)
+
+
 def mean_metrics(metrics: dict[str, Float[A, " rows"]]) -> dict[str, float]:
-    """Means over the rows that have an answer; NaN where none has."""
+    """Means over the rows that have an answer, NaN where none has; weighted by what stands under `WEIGHT`, if anything
+    does, but for `dcg`, which counts gains already."""
     means = {}
     for name, values in metrics.items():
-        answered = values[~np.isnan(values)]
-        means[name] = float(answered.mean()) if answered.size else float("nan")
+        if name == WEIGHT:
+            continue
+        answered = ~np.isnan(values)
+        weighted = WEIGHT in metrics and not name.startswith("dcg@")
+        weights = metrics[WEIGHT][answered] if weighted else None
+        means[name] = float(np.average(values[answered], weights=weights)) if answered.any() else float("nan")
     return means
 
 

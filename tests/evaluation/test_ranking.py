@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from recsim_lab.evaluation import ranking
-from recsim_lab.evaluation.ranking import CUTOFF_METRICS, mean_metrics, ranking_metrics
+from recsim_lab.evaluation.ranking import CUTOFF_METRICS, WEIGHT, mean_metrics, ranking_metrics, weight_of
 
 CUTOFFS = (1, 2, 3, 10)
 
@@ -226,3 +226,18 @@ def test_exact_and_sampled_metrics_of_the_published_toy(recommender):
     names = ("map@100", "ndcg@100", "recall@10")
     sampled = [(chance @ by_rank[name]).mean() for name in names]
     assert sampled == pytest.approx(SAMPLED[recommender], abs=5.1e-4)
+
+
+def test_rows_of_much_gain_count_more_and_clicks_count_alike() -> None:
+    """One relevant candidate a row, at ranks 1 and 2: what it gains cancels from each row's NDCG, not from the mean."""
+    scores = np.array([[2.0, 1.0, 0.0], [2.0, 1.0, 0.0]])
+    gain = np.array([[5.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    metrics = ranking_metrics(scores, gain, (3,))
+    assert mean_metrics(metrics)["ndcg@3"] == pytest.approx((1 + 1 / np.log2(3)) / 2)
+    weighted = mean_metrics(metrics | {WEIGHT: weight_of(gain)})
+    assert weighted["ndcg@3"] == pytest.approx((5 + 1 / np.log2(3)) / 6)
+    assert weighted["dcg@3"] == pytest.approx(mean_metrics(metrics)["dcg@3"])
+    clicks = np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    np.testing.assert_array_equal(weight_of(clicks), [1.0, 1.0, 0.0])
+    found = ranking_metrics(np.tile(scores[:1], (3, 1)), clicks, (3,))
+    assert mean_metrics(found | {WEIGHT: weight_of(clicks)}) == pytest.approx(mean_metrics(found))

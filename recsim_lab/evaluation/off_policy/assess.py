@@ -23,7 +23,7 @@ from recsim_lab.evaluation.offline import Restrict
 from recsim_lab.evaluation.statistics import Interval
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import Observation, Policy
-from recsim_lab.probabilities import MOST_PAIRED_ITEMS, NUM_REDRAWS, Probabilities
+from recsim_lab.probabilities import MOST_PAIRED_ITEMS, NUM_REDRAWS, Probabilities, certain
 
 A = np.ndarray
 Part = TypeVar("Part", Probabilities, Predictions, RowWeights)
@@ -181,8 +181,8 @@ def _ask(
         _impossible(observation, own, logging, eligible, uniform),
         model,
         remainder,
-        _additive(observation, slates, target, logging, question, eligible, uniform),
-        _groups(observation, slates, target, logging, question, uniform),
+        _additive(observation, slates, target, own, logging, question, eligible, uniform),
+        _groups(observation, slates, target, own, logging, question, uniform),
         uniform,
     )
 
@@ -233,6 +233,7 @@ def _additive(
     observation: Observation,
     slates: Int[A, "rows slots"],
     target: Policy,
+    own: OwnSlates,
     logging: Policy | None,
     question: Question,
     eligible: Bool[A, "rows items"],
@@ -242,7 +243,7 @@ def _additive(
         return "it is not asked for"
     num_eligible, num_slots, num_redraws = eligible.sum(axis=1), slates.shape[1], question.num_redraws
     if uniform:
-        return uniform_weights(num_eligible, *cell_probabilities(target, observation, slates, num_slots, num_redraws))
+        return uniform_weights(num_eligible, *cell_probabilities(target, observation, slates, own, num_redraws))
     if logging is None:
         return "logging was not uniform, and its policy is not at hand"
     if not question.pairs:
@@ -253,7 +254,7 @@ def _additive(
         )
     # The eligible items, and others, which are never shown, in the requests that have fewer.
     candidates = np.argsort(~eligible, axis=1, kind="stable")[:, :most].astype(slates.dtype)
-    cells = cell_probabilities(target, observation, candidates, num_slots, num_redraws)
+    cells = cell_probabilities(target, observation, candidates, own, num_redraws)
     pairs = logging.pair_probabilities(observation, candidates, num_slots, num_redraws)
     return paired_weights(pairs, np.arange(len(slates)), slates, *cells)
 
@@ -262,6 +263,7 @@ def _groups(
     observation: Observation,
     slates: Int[A, "rows slots"],
     target: Policy,
+    own: OwnSlates,
     logging: Policy | None,
     question: Question,
     uniform: bool,
@@ -279,6 +281,8 @@ def _groups(
         return "logging was not uniform, and its policy is not at hand"
     else:
         of_logging = group_probabilities(logging, observation, slates, group, question.num_redraws)
+    if own.sure.all():
+        return of_logging, certain(group[own.items[0]], group[slates])
     return of_logging, group_probabilities(target, observation, slates, group, question.num_redraws)
 
 

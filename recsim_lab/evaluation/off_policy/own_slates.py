@@ -47,13 +47,17 @@ def expected_predictions(
 
 
 def cell_probabilities(
-    policy: Policy, observation: Observation, items: Int[A, "rows items"], num_slots: int, num_redraws: int
+    policy: Policy, observation: Observation, items: Int[A, "rows items"], own: OwnSlates, num_redraws: int
 ) -> tuple[Float[A, "rows slots items"], Float[A, "rows slots items"]]:
     """How likely each slot holds each of some distinct items, at least as many as slots, and its standard error.
 
-    Exact where the policy tells exact marginals, else as often as redraws show them.
+    Exact where the policy is sure of its `own` slates or tells exact marginals, else as often as redraws show them.
     """
-    exact = exact_cells(policy, observation, items, num_slots)
+    num_slots = own.items.shape[2]
+    if own.sure.all():
+        exact: A | None = (own.items[0][:, :, None] == items[:, None, :]).astype(np.float64)
+    else:
+        exact = exact_cells(policy, observation, items, num_slots)
     if exact is not None:
         return exact, np.zeros_like(exact)
     value = np.zeros((len(items), num_slots, items.shape[1]))

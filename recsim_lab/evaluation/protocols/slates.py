@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import expit
 
-from recsim_lab.evaluation.ranking import mean_metrics, ranking_metrics
+from recsim_lab.evaluation.ranking import WEIGHT, mean_metrics, ranking_metrics, weight_of
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import Policy
 
@@ -53,7 +53,7 @@ def _metrics(
     if not len(scores):
         return {}
     relevant = gains > 0
-    metrics = mean_metrics(ranking_metrics(scores, gains, cutoffs))
+    metrics = mean_metrics(ranking_metrics(scores, gains, cutoffs) | {WEIGHT: weight_of(gains)})
     pooled = ranking_metrics(scores.reshape(1, -1), relevant.reshape(1, -1), (1,))
     chance = expit(scores.astype(np.float64))
     return {name: metrics[name] for name in ("auc", *(f"ndcg@{cutoff}" for cutoff in cutoffs))} | {
