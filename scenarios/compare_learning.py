@@ -1,7 +1,7 @@
 """Learn from a log, from a log and then by acting, or by acting alone: what does each way earn for the same data?
 
-    python -m scenarios.compare_learning                    `lts-dilemma`, 3 seeds: TIME
-    python -m scenarios.compare_learning standard           10 seeds and a longer curve: TIME_STANDARD
+    python -m scenarios.compare_learning                    `lts-dilemma`, 3 seeds: 1 minute
+    python -m scenarios.compare_learning standard           10 seeds and a longer curve: 5 minutes
 
 Each way is given as many slates: those of a log that random slates made, half of them from a log and half by acting, or
 all by acting. At each number of slates the agent is trained anew, and judged by the lives of users it never met, with

@@ -1,15 +1,20 @@
 """Train an agent in a world by letting it act there, and see what it earns over the lives of users it never met.
 
-    python -m scenarios.train_agent                         REINFORCE in `lts-dilemma`, 3 seeds: TIME_DEMO
+    python -m scenarios.train_agent                         REINFORCE in `lts-dilemma`, 3 seeds: 20 seconds
     python -m scenarios.train_agent --agent reinforce --world everyday:num_users=1000 --max-steps 60
-    python -m scenarios.train_agent lts-dilemma             10 seeds against its myopic self: TIME_LTS
-    python -m scenarios.train_agent everyday                the same where return depends on satisfaction
-    python -m scenarios.train_agent sardine                 against the oracle that bores its users
-    python -m scenarios.train_agent interest-evolution      SlateQ against its myopic self, as in its paper
+    python -m scenarios.train_agent lts-dilemma             10 seeds against its myopic self: 1 minute
+    python -m scenarios.train_agent everyday                the same where return depends on satisfaction: 3 minutes
+    python -m scenarios.train_agent interest-evolution      SlateQ against its myopic self, as in its paper: 3 minutes
 
 The first agent is judged against the others, against `oracle` (greedy on what each user truly likes now) and against
 `random`. In `lts-dilemma` items that engage now spoil later: whoever learns only what the next slate earns (the same
 agent with `discount=0`) wins that slate and loses the life.
+
+Expect, over 10 seeds: REINFORCE earns 148 minutes more per life than its myopic self (99 to 197), and 6.6 less on the
+first slate; in 2 of the 10 it has not found out yet. SlateQ in `recsim-interest-evolution` earns 18 minutes more than
+its myopic self (14 to 23), which earns as much as random slates, 161. In `everyday`, where lives are long and slates
+have ten slots, the myopic agent is ahead at this number of slates: 36 clicks per life, 19 by the long-term one, 65 by
+the oracle.
 
 Results lie in `runs/train_agent/<name>/`: `lives.csv`, `gains.csv`, `curves.csv`, `report.html`, and for each seed and
 agent under `units/` the policy (`policy.safetensors`, which `agents.registry.make_agent(spec).load` takes), its curves

@@ -139,7 +139,7 @@ def network(featured_log: InteractionLog) -> Callable[..., torch.Tensor]:
     """States that one network makes of requests about items and users with fields of every kind."""
     torch.manual_seed(0)
     schema = Schema.of(featured_log.features, 0, 1)
-    made, table = StateNetwork(schema, 16, 2, 6), schema.table(featured_log.features, "cpu")
+    made, table = StateNetwork(schema, 16, 2, 6, ids=True), schema.table(featured_log.features, "cpu")
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))  # far from the small weights that training starts from
