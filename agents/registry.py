@@ -37,6 +37,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from agents.acting.base import ActingAgent
+from agents.acting.proto_action import Wolpertinger
+from agents.acting.reinforce import Reinforce
+from agents.acting.slate_q import SlateQ
 from agents.base import NamedAgent, parameter_types
 from agents.baselines import Popularity, Random
 from agents.bert4rec import BERT4Rec
@@ -90,6 +94,9 @@ _AGENTS = {
     "bert4rec": _Entry(BERT4Rec),
     "linucb": _Entry(LinUCB),
     "linear-thompson": _Entry(LinearThompson),
+    "reinforce": _Entry(Reinforce),
+    "slate-q": _Entry(SlateQ),
+    "wolpertinger": _Entry(Wolpertinger),
 }
 
 _Make = Callable[[int], Agent]
@@ -193,7 +200,7 @@ def target_of(spec: str) -> str:
     parameters = {f.name: f.default for f in fields(entry.agent)} | dict(entry.changed) | given
     if entry.agent is Random:
         return "none"
-    if entry.agent in (LinUCB, LinearThompson) or parameters.get("by") == "rate":
+    if issubclass(entry.agent, (LinUCB, LinearThompson, ActingAgent)) or parameters.get("by") == "rate":
         return "impressions"
     return str(parameters.get("target", "catalogue"))
 

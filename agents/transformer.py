@@ -146,9 +146,11 @@ class PackedTransformer(nn.Module):
         Raises:
             ValueError: if a sequence is longer than the positions that were learned.
         """
+        if not len(inputs):
+            return inputs
         dropout = _Dropout(self.config.dropout if self.training else 0.0, generator)
         if self.config.positions:
-            if len(inputs) and (longest := int(packing.position.max()) + 1) > self.config.max_length:
+            if (longest := int(packing.position.max()) + 1) > self.config.max_length:
                 raise ValueError(f"sequences must have at most {self.config.max_length} tokens, got {longest}")
             inputs = inputs + nn.functional.embedding(packing.position, self.positions)
         states = dropout(inputs)

@@ -32,6 +32,10 @@ SCORES_AT_ONCE = 2**22
 """Scores of the whole catalogue that a scorer holds while it fills slates: 16 MiB."""
 NEVER = np.int64(2**62)
 """The tick of what does not happen: an item that is not withdrawn, a user who does not return."""
+REQUEST_FIELDS = ("user", "session", "step", "tick", "device")
+"""The fields of an observation that hold one number a request."""
+HISTORY_FIELDS = ("clicked", "clicked_tick", "shown")
+"""Those that hold a row of items or ticks a request."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,20 @@ class Observation:
 
     def __len__(self) -> int:
         return len(self.user)
+
+    @staticmethod
+    def of(fields: Mapping[str, A], features: FeatureTable) -> "Observation":
+        """The requests that an environment's observation tells, of one user or of a batch; it may tell more.
+
+        Raises:
+            ValueError: if it lacks a field.
+        """
+        if missing := [name for name in (*REQUEST_FIELDS, *HISTORY_FIELDS) if name not in fields]:
+            raise ValueError(f"fields must hold those of an Observation, missing {', '.join(missing)}")
+        rows = np.size(fields["user"])
+        arrays: dict[str, Any] = {name: np.reshape(fields[name], rows) for name in REQUEST_FIELDS}
+        arrays |= {name: np.reshape(fields[name], (rows, np.shape(fields[name])[-1])) for name in HISTORY_FIELDS}
+        return Observation(**arrays, features=features, blocked=np.zeros((rows, 0), np.int32))
 
     @property
     def hour(self) -> Int[A, " rows"]:

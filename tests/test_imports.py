@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "pandas", "numba", "seaborn", "matplotlib", "pyarrow", "scipy", "simpy", "agents")
+HEAVY = ("torch", "pandas", "numba", "seaborn", "matplotlib", "pyarrow", "scipy", "simpy", "minari", "agents")
 
 
 def _run(code: str) -> str:
@@ -38,11 +38,15 @@ def test_importing_the_library_registers_the_environments() -> None:
         "recsim_lab.policy",
         "recsim_lab.interaction_log",
         "recsim_lab.envs.slate_vector_env",
+        "recsim_lab.envs.wrappers",
+        "recsim_lab.envs.minari_data",
         "recsim_lab.platform",
         "recsim_lab.evaluation.study",
         "recsim_lab.simulation.presets.everyday",
     ],
 )
 def test_the_library_runs_without_torch_and_draws_only_on_request(module: str) -> None:
-    code = f"import sys, {module}; print(*sorted(set(sys.modules) & {{'torch', 'seaborn', 'pandas', 'agents'}}))"
+    code = (
+        f"import sys, {module}; print(*sorted(set(sys.modules) & {{'torch', 'seaborn', 'pandas', 'minari', 'agents'}}))"
+    )
     assert _run(code).split() == []

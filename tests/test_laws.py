@@ -25,6 +25,7 @@ from recsim_lab.simulation.dynamics import (
     Dynamics,
     InterestEvolution,
     ItemInterest,
+    LongTermSatisfaction,
     Patience,
     PreferenceDrift,
     RepeatPenalty,
@@ -32,6 +33,7 @@ from recsim_lab.simulation.dynamics import (
     ReturnTime,
     Satisfaction,
     SessionIntent,
+    SingleVisit,
     TimeBudget,
     TopicBoredom,
     TopicReinforcement,
@@ -61,6 +63,7 @@ DYNAMICS = [
     InterestEvolution(0.7),
     ItemInterest(largest_change=0.3),
     ItemInterest(-0.5, 2.0, 0.3, change_kept=True),
+    LongTermSatisfaction(sensitivity=0.8),
     Patience(),
     PreferenceDrift(rate=0.3, daily=0.1),
     RepeatPenalty(memory=4, threshold=1),
@@ -68,6 +71,7 @@ DYNAMICS = [
     ReturnTime(churn=0.3),
     Satisfaction(),
     SessionIntent(),
+    SingleVisit(),
     TimeBudget(minutes=2.0),
     TopicBoredom(),
     TopicReinforcement(0.3, ceiling=0.9, floor=-0.5),
@@ -79,6 +83,8 @@ SMALL = {
     "reclab-topics-static": {"num_users": 50, "num_items": 60},
     "reclab-topics-dynamic": {"num_users": 50, "num_items": 60},
     "recsim-interest-evolution": {"num_users": 50, "num_items": 60, "minutes": 15.0},
+    "lts": {"num_users": 50, "num_items": 60, "num_slots": 3},
+    "lts-dilemma": {"num_users": 50, "num_items": 60},
     "sardine-topk-bored": {"num_users": 50, "num_items": 60},
 }
 
@@ -131,7 +137,10 @@ def test_choice_models(model):
 
 @pytest.mark.parametrize("dynamics", DYNAMICS, ids=lambda member: type(member).__name__)
 def test_dynamics(dynamics):
-    check_dynamics(dynamics, busy_world())
+    world = busy_world()
+    if isinstance(dynamics, LongTermSatisfaction):  # owns what `Satisfaction` owns
+        world = replace(world, dynamics=(dynamics,))
+    check_dynamics(dynamics, world)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -1,15 +1,14 @@
 """The README does what it says: its Python runs, its links and folders exist, its commands are there."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.documents import ROOT, python_blocks, run_python
+
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+BLOCKS = python_blocks(ROOT / "README.md")
 
 
 def test_there_are_blocks() -> None:
@@ -18,10 +17,9 @@ def test_there_are_blocks() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=[f"block {number}" for number in range(len(BLOCKS))])
 def test_python_runs(block: str) -> None:
-    done = subprocess.run([sys.executable, "-W", "error", "-c", block], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    printed = run_python("-c", block)
     for name in re.findall(r'"(random|popularity|ease|mf:dim=32)"', block):
-        assert re.search(rf"^{name} +\d\.\d+ clicks per slate$", done.stdout, flags=re.MULTILINE)
+        assert re.search(rf"^{name} +\d\.\d+ clicks per slate$", printed, flags=re.MULTILINE)
 
 
 def documents() -> list[Path]:

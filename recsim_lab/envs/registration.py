@@ -9,6 +9,8 @@ MAX_STEPS = {
     "reclab-topics-static": 500,
     "reclab-topics-dynamic": 500,
     "recsim-interest-evolution": 1000,
+    "lts": 1000,
+    "lts-dilemma": 1000,
     "sardine-topk-bored": 100,
 }
 """After how many slates an episode of each preset is truncated."""

@@ -1,15 +1,16 @@
 """Fixed seats, each lived through by one user after another: what both environments put Gymnasium's coat on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.spaces import Box
 from jaxtyping import Bool, Float, Int, UInt64
 
-from recsim_lab.policy import NEVER, Observation
+from recsim_lab.policy import NEVER, REQUEST_FIELDS, TICKS_PER_DAY
 from recsim_lab.simulation.dynamics import Response, State
 from recsim_lab.simulation.presets import make_world
 from recsim_lab.simulation.sessions import draw_profiles, seat_sessions
@@ -20,17 +21,22 @@ A = np.ndarray
 
 MAX_TICK = 2**31 - 1
 """Upper bound of ticks in the observation space: four thousand years."""
-NUMBERS = ("user", "session", "step", "tick", "device")
-"""The fields of an observation that hold one number a request; the others are rows of items or ticks."""
 
-REWARDS: dict[str, Callable[[State, A, Response], A]] = {
-    "world": lambda state, rows, response: response.reward,
-    "clicks": lambda state, rows, response: response.clicks.sum(axis=1),
-    "dwell": lambda state, rows, response: response.dwell.sum(axis=1),
-    "satisfaction": lambda state, rows, response: state["satisfaction"][rows],
+RETURN_DAYS = 7
+"""Who is back within so many days has returned."""
+TOLD = frozenset(("seed", "user", "session", "step", "clicked", "clicked_tick", "shown", "profile", "tick", "device"))
+"""The arrays of a session that are public or mere counters; all others are the hidden truth."""
+
+REWARDS: dict[str, Callable[[State, A, Response, A], A]] = {
+    "world": lambda state, rows, response, away: response.reward,
+    "clicks": lambda state, rows, response, away: response.clicks.sum(axis=1),
+    "dwell": lambda state, rows, response, away: response.dwell.sum(axis=1),
+    "satisfaction": lambda state, rows, response, away: state["satisfaction"][rows],
+    "return": lambda state, rows, response, away: away <= RETURN_DAYS * TICKS_PER_DAY,
 }
-"""What a step pays: the world's own reward (clicks, or the rating), clicks, minutes of dwell, or the user's
-satisfaction after the slate (hidden from policies, as a well-run survey would reveal it)."""
+"""What a step pays: the world's own reward (clicks, or the rating), clicks, minutes of dwell, the user's satisfaction
+after the slate (hidden from policies, as a well-run survey would reveal it), or, at the slate that ends a visit, 1 if
+the user is back within seven days. `away` is the ticks from this visit to the next, very many while it goes on."""
 
 
 @dataclass
@@ -52,6 +58,8 @@ class Seats:
         max_steps: slates of a user's life after which the episode is truncated.
         reward: a key of `REWARDS`.
         history: width of the observed click history.
+        recent_slates: how many of the user's last slates are observed, with what was clicked in them.
+        hidden: names of the arrays of the user's hidden state that are observed too, or "all" of them.
         parameters: of the preset, if `world` is a name.
     """
 
@@ -62,27 +70,41 @@ class Seats:
         max_steps: int,
         reward: str,
         history: int,
+        recent_slates: int,
+        hidden: Sequence[str],
         parameters: dict[str, Any],
     ) -> None:
         if reward not in REWARDS:
             raise ValueError(f"reward must be one of {', '.join(REWARDS)}, got {reward!r}")
         if max_steps < 1:
             raise ValueError(f"max_steps must be at least 1, got {max_steps}")
+        if recent_slates < 0:
+            raise ValueError(f"recent_slates must be at least 0, got {recent_slates}")
         self.world = cached_world(world, tuple(sorted(parameters.items()))) if isinstance(world, str) else world
         self.num_slots = self.world.num_slots if num_slots is None else num_slots
         self.max_steps = max_steps
         self.history = history
+        self.recent_slates = recent_slates
         self.pay = REWARDS[reward]
         # Made once here so that a wrong parameter shows at construction.
         self.sit(np.zeros(1, np.uint64))
         if reward == "satisfaction" and "satisfaction" not in self.sessions.state:
             raise ValueError(f"reward 'satisfaction' needs a world with satisfaction, got {self.world.name!r}")
+        there = tuple(name for name in self.sessions.state if name not in TOLD)
+        self.hidden = there if hidden == "all" else tuple(hidden)
+        if unknown := sorted(set(self.hidden) - set(there)):
+            raise ValueError(f"hidden must be among {', '.join(there)} of world {self.world.name!r}, got {unknown}")
 
     def sit(self, seed: UInt64[A, " rows"]) -> None:
         """A fresh user, of life 0, on a seat for each seed."""
         self.sessions = seat_sessions(self.world, seed, self.num_slots, self.history)
         self.rows = np.arange(len(seed))
         self.steps = np.zeros(len(seed), np.int64)
+        shape = (len(seed), self.recent_slates, self.num_slots)
+        self.recent: State = {
+            "recent_slates": np.full(shape, -1, np.int32),
+            "recent_clicks": np.full(shape, -1, np.int8),
+        }
         self.sessions.open(self.rows, self.sessions.first_visit(self.rows))
 
     def next_life(self, rows: Int[A, " rows"], seed: UInt64[A, " rows"] | None = None) -> None:
@@ -93,19 +115,26 @@ class Seats:
             state["seed"][rows], user = seed, np.zeros_like(user)
         self.sessions.reseat(rows, user, draw_profiles(self.world, state["seed"][rows], user))
         self.steps[rows] = 0
+        for past in self.recent.values():
+            past[rows] = -1
         self.sessions.open(rows, self.sessions.first_visit(rows))
 
     def step(self, rows: Int[A, " rows"], slate: Int[A, "rows slots"]) -> Outcome:
         """Show the slates; users who leave a session move on to their next visit."""
+        state = self.sessions.state
         response = self.sessions.answer(rows, slate)
-        reward = self.pay(self.sessions.state, rows, response).astype(np.float64)
-        terminated = np.zeros(len(rows), bool)
+        due = np.full(len(rows), NEVER)
         leaving = response.left.nonzero()[0]
         if len(leaving):
-            due = self.sessions.close(rows[leaving])
-            gone = due == NEVER
-            terminated[leaving] = gone
-            self.sessions.open(rows[leaving[~gone]], due[~gone])
+            due[leaving] = self.sessions.close(rows[leaving])
+        reward = self.pay(state, rows, response, due - state["tick"][rows]).astype(np.float64)
+        terminated = response.left & (due == NEVER)
+        coming = (due < NEVER).nonzero()[0]
+        if len(coming):
+            self.sessions.open(rows[coming], due[coming])
+        if self.recent_slates:
+            for past, now in zip(self.recent.values(), (slate, response.clicks), strict=True):
+                past[rows] = np.concatenate([past[rows, 1:], now[:, None]], axis=1)
         steps = self.steps[rows] + 1
         self.steps[rows] = steps
         return Outcome(reward, terminated, steps >= self.max_steps, response)
@@ -113,35 +142,67 @@ class Seats:
     def observe(self, rows: Int[A, " rows"]) -> dict[str, A]:
         """The observation's fields, one row a seat; a number is an array of width 1."""
         fields = self.sessions.visible(rows)
-        return fields | {name: fields[name][:, None] for name in NUMBERS}
+        fields |= {name: fields[name][:, None] for name in REQUEST_FIELDS}
+        if self.recent_slates:
+            fields |= {name: past[rows] for name, past in self.recent.items()}
+        for name in self.hidden:
+            values = self.sessions.state[name].take(rows, axis=0)
+            fields[f"hidden_{name}"] = values[:, None] if values.ndim == 1 else values
+        return fields
+
+    def state(self) -> dict[str, A]:
+        """All that changes, as copies."""
+        sessions = {f"sessions/{name}": values for name, values in self.sessions.state.items()}
+        every = sessions | self.recent | {"steps": self.steps}
+        return {name: values.copy() for name, values in every.items()}
+
+    def restore(self, state: Mapping[str, A]) -> None:
+        """Take over a `state` of as many seats in the same world."""
+        self.sessions.state = {name: state[f"sessions/{name}"].copy() for name in self.sessions.state}
+        self.recent = {name: state[name].copy() for name in self.recent}
+        self.steps = state["steps"].copy()
 
     def observation_space(self) -> gymnasium.Space:
-        """Of one seat: finite integer boxes that never change.
-
-        Numbers are boxes of shape (1,), because Stable-Baselines3 flattens every field to a row of features and
-        cannot flatten a scalar.
-        """
-        most, num_items = 2**31 - 1, self.world.catalogue.num_items
-
-        def box(high: int, low: int = 0, width: int = 1, dtype: Any = np.int32) -> gymnasium.spaces.Box:
-            return gymnasium.spaces.Box(low, high, (width,), dtype)
-
-        return gymnasium.spaces.Dict(
-            {
-                "user": box(self.world.population.num_users - 1),
-                "session": box(most),
-                "step": box(most),
-                "tick": box(MAX_TICK, dtype=np.int64),
-                "device": box(NUM_DEVICES - 1, dtype=np.int8),
-                "clicked": box(num_items - 1, -1, self.history),
-                "clicked_tick": box(MAX_TICK, -1, self.history),
-                "shown": box(num_items - 1, -1, self.sessions.shown_width),
-            }
+        """Of one seat: boxes that never change, finite but for hidden numbers."""
+        fields = request_spaces(
+            self.world.population.num_users, self.world.catalogue.num_items, self.history, self.sessions.shown_width
         )
+        if self.recent_slates:
+            shape = self.recent["recent_slates"].shape[1:]
+            fields["recent_slates"] = Box(-1, self.world.catalogue.num_items - 1, shape, np.int32)
+            fields["recent_clicks"] = Box(-1, 1, shape, np.int8)
+        for name in self.hidden:
+            values = self.sessions.state[name]
+            low, high = (-np.inf, np.inf)
+            if values.dtype.kind in "iu":
+                low, high = np.iinfo(values.dtype).min, np.iinfo(values.dtype).max
+            elif values.dtype.kind == "b":
+                low, high = 0, 1
+            fields[f"hidden_{name}"] = Box(low, high, values.shape[1:] or (1,), values.dtype.type)
+        return gymnasium.spaces.Dict(fields)
 
     def action_space(self) -> gymnasium.spaces.MultiDiscrete:
         """Of one seat: an item for each slot."""
         return gymnasium.spaces.MultiDiscrete([self.world.catalogue.num_items] * self.num_slots)
+
+
+def request_spaces(num_users: int, num_items: int, history: int, shown: int) -> dict[str, gymnasium.Space]:
+    """The spaces of the fields of one request.
+
+    Numbers are boxes of shape (1,), because Stable-Baselines3 flattens every field to a row of features and cannot
+    flatten a scalar.
+    """
+    most = 2**31 - 1
+    return {
+        "user": Box(0, num_users - 1, (1,), np.int32),
+        "session": Box(0, most, (1,), np.int32),
+        "step": Box(0, most, (1,), np.int32),
+        "tick": Box(0, MAX_TICK, (1,), np.int64),
+        "device": Box(0, NUM_DEVICES - 1, (1,), np.int8),
+        "clicked": Box(-1, num_items - 1, (history,), np.int32),
+        "clicked_tick": Box(-1, MAX_TICK, (history,), np.int32),
+        "shown": Box(-1, num_items - 1, (shown,), np.int32),
+    }
 
 
 def as_slates(actions: Any, shape: tuple[int, ...]) -> A:
@@ -167,13 +228,6 @@ def event_info(response: Response) -> dict[str, A]:
         "left": response.left,
         "num_void": response.num_void,
     }
-
-
-def as_observation(batch: dict[str, A], seats: "Seats") -> Observation:
-    """The `Observation` a policy takes, from a vector environment's batch."""
-    nothing = np.zeros((len(batch["user"]), 0), np.int32)
-    fields = {name: values[:, 0] if name in NUMBERS else values for name, values in batch.items()}
-    return Observation(**fields, features=seats.world.features, blocked=nothing)
 
 
 @lru_cache(maxsize=8)

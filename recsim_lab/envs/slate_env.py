@@ -1,5 +1,6 @@
 """One user at a time behind `gymnasium.Env`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -27,18 +28,23 @@ class SlateEnv(gymnasium.Env):
     Observation space: `Dict` with the fields of `recsim_lab.policy.Observation`: `user` (row of the feature
         table), `session`, `step` in the session, `tick` (minutes), `device`, each an array of one number; `clicked`
         and `clicked_tick` (newest last, padded with -1 on the left), `shown` (this session's slates, padded with -1
-        on the right). The public features stand in `env.unwrapped.features`.
+        on the right). The public features stand in `env.unwrapped.features`. With `recent_slates=k` also
+        `recent_slates`, the user's last k slates of any visit, newest last, and `recent_clicks`, 1 where the slot was
+        clicked, both padded with -1. With `hidden` also the HIDDEN TRUTH, for privileged baselines alone: each named
+        array of the user's state (`preference`, `satisfaction`, ...; "all" for all there are) as `hidden_<name>`.
 
     Reward: `reward="world"` (the default: clicks; the rating in worlds of ratings), `"clicks"`, `"dwell"`
-        (minutes) or `"satisfaction"`.
+        (minutes), `"satisfaction"`, or `"return"`: at the slate that ends a visit, 1 if the user is back within
+        seven days, else 0.
 
     Episode end: `terminated` when the user leaves for good, `truncated` after `max_steps` slates. `reset` without
         a seed goes on with the next user.
 
     Info: `clicks`, `dwell`, `likes` per slot, `left` (the visit ended after this slate), `num_void`.
 
-    Arguments: `world`, a preset's name or a `World`; `num_slots`, `max_steps`, `reward`, `history`; any other goes to
-        the preset, e.g. `gymnasium.make("recsim_lab/Everyday-v0", num_items=500, new_items_a_day=0)`.
+    Arguments: `world`, a preset's name or a `World`; `num_slots`, `max_steps`, `reward`, `history`, `recent_slates`,
+        `hidden`; any other goes to the preset, e.g. `gymnasium.make("recsim_lab/Everyday-v0", num_items=500,
+        new_items_a_day=0)`.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012  (Gymnasium's own attribute)
@@ -50,13 +56,15 @@ class SlateEnv(gymnasium.Env):
         max_steps: int = 500,
         reward: str = "world",
         history: int = HISTORY,
+        recent_slates: int = 0,
+        hidden: Sequence[str] = (),
         render_mode: str | None = None,
         **parameters: Any,
     ) -> None:
         if render_mode is not None:
             raise ValueError(f"render_mode must be None, got {render_mode!r}")
         self.render_mode = None
-        self.seats = Seats(world, num_slots, max_steps, reward, history, parameters)
+        self.seats = Seats(world, num_slots, max_steps, reward, history, recent_slates, hidden, parameters)
         self.observation_space = self.seats.observation_space()
         self.action_space = self.seats.action_space()
         self._fresh = True

@@ -1,5 +1,7 @@
 """Many users at once behind `gymnasium.vector.VectorEnv`: one array operation for all, no loop over users."""
 
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -35,6 +37,8 @@ class SlateVectorEnv(gymnasium.vector.VectorEnv):
         max_steps: int = 500,
         reward: str = "world",
         history: int = HISTORY,
+        recent_slates: int = 0,
+        hidden: Sequence[str] = (),
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
         **parameters: Any,
@@ -47,7 +51,7 @@ class SlateVectorEnv(gymnasium.vector.VectorEnv):
         self.render_mode = None
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = self.metadata | {"autoreset_mode": self.autoreset_mode}
-        self.seats = Seats(world, num_slots, max_steps, reward, history, parameters)
+        self.seats = Seats(world, num_slots, max_steps, reward, history, recent_slates, hidden, parameters)
         self.seats.sit(np.zeros(num_envs, np.uint64))
         self.single_observation_space = self.seats.observation_space()
         self.single_action_space = self.seats.action_space()
@@ -94,6 +98,33 @@ class SlateVectorEnv(gymnasium.vector.VectorEnv):
         first = int(self.np_random.integers(2**31)) if seed is None else int(seed)
         keys = np.uint64(first) + np.arange(self.num_envs, dtype=np.uint64)
         return keys, every if self._fresh or seed is not None else ~every
+
+    def state(self) -> dict[str, A]:
+        """All that `restore` needs to go on exactly from here, as arrays of the caller's own."""
+        generator = json.dumps(self.np_random.bit_generator.state).encode()
+        return self._all_but_generator() | {"np_random": np.frombuffer(generator, np.uint8).copy()}
+
+    def restore(self, state: Mapping[str, A]) -> dict[str, A]:
+        """Go on from a `state` of an environment made with the same arguments; returns the observations as of then.
+
+        Raises:
+            ValueError: if an array is missing, unknown, or of another shape or type; then nothing has changed.
+        """
+        current = self._all_but_generator()
+        if different := sorted({*current, "np_random"} ^ set(state)):
+            raise ValueError(f"a state must hold the arrays that this environment has, they differ in {different}")
+        for name, values in current.items():
+            told, given = (f"{array.dtype} of shape {array.shape}" for array in (values, state[name]))
+            if told != given:
+                raise ValueError(f"{name} of a state must be {told}, got {given}")
+        generator = np.random.Generator(np.random.PCG64())
+        generator.bit_generator.state = json.loads(state["np_random"].tobytes())
+        self.seats.restore(state)
+        self._ended, self._fresh, self.np_random = state["ended"].copy(), bool(state["fresh"]), generator
+        return self.seats.observe(self.seats.rows)
+
+    def _all_but_generator(self) -> dict[str, A]:
+        return self.seats.state() | {"ended": self._ended.copy(), "fresh": np.array(self._fresh)}
 
     def step(self, actions: Any) -> tuple[dict[str, A], A, A, A, dict[str, Any]]:
         slates = as_slates(actions, (self.num_envs, self.seats.num_slots))

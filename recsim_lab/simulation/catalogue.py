@@ -37,12 +37,16 @@ class Catalogue:
     lifetime_days: int = 0
     """Days that an item is on offer (0: for ever). Those on offer from the start go one after the other, so that as
     many are withdrawn on each of the first days."""
+    public_numbers: tuple[str, ...] = ()
+    """Which of `appeal`, `quality` and `clickbait` recommenders may see as they are."""
 
     def __post_init__(self) -> None:
         if not len(self.latent):
             raise ValueError("a catalogue must have at least one item, got 0")
         if self.lifetime_days < 0:
             raise ValueError(f"lifetime_days must be at least 0, got {self.lifetime_days}")
+        if hidden := sorted(set(self.public_numbers) - {"appeal", "quality", "clickbait"}):
+            raise ValueError(f"public_numbers must be of appeal, quality and clickbait, got {hidden[0]!r}")
         check_columns(self, self.num_items, "items")
         for name, limit in (("topic", self.num_topics), ("genre", self.num_topics), ("continues", self.num_items)):
             if (largest := getattr(self, name).max()) >= limit:
@@ -59,7 +63,8 @@ class Catalogue:
             Field(name, "categorical", self.num_topics if name == "genre" else int(column.max()) + 1)
             for name, column in columns.items()
         )
-        return fields, columns
+        numbers = {name: getattr(self, name) for name in self.public_numbers}
+        return fields + tuple(Field(name, "numeric") for name in numbers), columns | numbers
 
     def release_ticks(self) -> tuple[Int[A, " items"], Int[A, " items"]]:
         """First tick on offer, and first tick no longer on offer."""
@@ -80,6 +85,7 @@ def plain_catalogue(
     appeal: Float32[A, " items"] | None = None,
     clickbait: Float32[A, " items"] | None = None,
     titles: tuple[str, ...] = (),
+    public_numbers: tuple[str, ...] = (),
 ) -> Catalogue:
     """A catalogue of the given arrays, with nothing more to tell: what is left out is zero, genre is the topic."""
     num_items = len(latent)
@@ -100,4 +106,5 @@ def plain_catalogue(
         creator=code,
         num_topics=num_topics,
         titles=titles,
+        public_numbers=public_numbers,
     )

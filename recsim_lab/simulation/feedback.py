@@ -117,3 +117,39 @@ class WatchTime(Feedback):
         watched = np.minimum(wanted, np.maximum(state["time_left"][rows], np.float32(0))[:, None])
         response.dwell[:] = np.diff(watched, axis=1, prepend=np.float32(0))
         response.reward[:] = response.dwell.sum(axis=1)
+
+
+@dataclass(frozen=True)
+class ChocKaleEngagement(Feedback):
+    """RecSim's answer where clickbait is chocolate and the rest kale (Ie et al. 2019, long-term satisfaction).
+
+    log dwell ~ N(S (c choc_mean + (1 - c) kale_mean), (c choc_spread + (1 - c) kale_spread)^2)
+
+    with clickbait c and the satisfaction S before this slate. The reward is the dwell. Nobody likes. RecSim reports
+    engagement cut at 100 and pays it in full; here it is reported in full too. Reads `satisfaction`, such as
+    that of `LongTermSatisfaction`.
+    """
+
+    choc_mean: float = 5.0
+    choc_spread: float = 1.0
+    kale_mean: float = 4.0
+    kale_spread: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("choc_mean", "kale_mean"):
+            if not np.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} must be finite, got {getattr(self, name)}")
+        for name in ("choc_spread", "kale_spread"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise ValueError(f"{name} must be at least 0 and finite, got {getattr(self, name)}")
+
+    def emit(self, world: "World", state: State, rows: Int[A, " rows"], response: Response, draws: Draws) -> None:
+        row, slot = response.clicked_row, response.clicked_slot
+        choc = world.catalogue.clickbait.take(response.clicked_item)
+        kale = 1 - choc
+        mean = state["satisfaction"][rows[row]] * (
+            np.float32(self.choc_mean) * choc + np.float32(self.kale_mean) * kale
+        )
+        spread = np.float32(self.choc_spread) * choc + np.float32(self.kale_spread) * kale
+        response.dwell[row, slot] = np.exp(mean + spread * draws.take(row).normal_at(DWELL, slot))
+        response.reward[:] = response.dwell.sum(axis=1)

@@ -1,6 +1,6 @@
 """The users: what they prefer, how they behave, and the part of it that is public."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float32, Int
@@ -33,6 +33,8 @@ class Population:
     part_of_day: Int[A, " users"]
     device: Int[A, " users"]
     age: Int[A, " users"]
+    num_ages: int = 0
+    """How many ages are told apart (0: as many as occur)."""
 
     def __post_init__(self) -> None:
         if not len(self.latent):
@@ -40,6 +42,8 @@ class Population:
         check_columns(self, self.num_users, "users")
         if self.habit.max() >= len(HABITS):
             raise ValueError(f"habit must be below {len(HABITS)}, got {self.habit.max()}")
+        if self.num_ages and self.age.max() >= self.num_ages:
+            raise ValueError(f"age must be below {self.num_ages}, got {self.age.max()}")
 
     @property
     def num_users(self) -> int:
@@ -47,7 +51,12 @@ class Population:
 
     def public_fields(self) -> tuple[tuple[Field, ...], dict[str, A]]:
         """The fields and columns of the feature table's user side."""
-        return (Field("age", "categorical", int(self.age.max()) + 1),), {"age": self.age}
+        return (Field("age", "categorical", self.num_ages or int(self.age.max()) + 1),), {"age": self.age}
+
+    def take(self, users: Int[A, " taken"]) -> "Population":
+        """Some of the users, whose public fields stay those of all."""
+        columns = {name: value[users] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return replace(self, **columns, num_ages=self.num_ages or int(self.age.max()) + 1)
 
 
 def plain_population(

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class Purpose(IntEnum):
-    """Purposes of draws; the choice model has 1, feedback 2 to 4."""
+    """Purposes of draws; the choice model has 1, feedback 2 to 4. From 1,000 on they are for parts made elsewhere."""
 
     PROFILE = 10
     DEVICE = 11
@@ -21,3 +21,6 @@ class Purpose(IntEnum):
     INTEREST_DIRECTION = 27
     INTEREST_START = 40
     INTEREST_CHANGE = 41
+    EXPOSURE_START = 42
+    EXPOSURE_CHANGE = 43
+    CANDIDATES = 50

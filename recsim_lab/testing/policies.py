@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from jaxtyping import Int
@@ -178,12 +179,15 @@ def _check_pairs(policy: Policy, request: Observation, items: Int[A, "draws slot
     law(bool((np.abs(counted - value) <= margin).all()), "pairs of items are as likely as told", (counted, value))
 
 
-def check_agent(make: Callable[[], Agent], log: InteractionLog, folder: Path, num_slots: int = 5) -> None:
+def check_agent(make: Callable[[], Agent], log: InteractionLog, folder: Path | None = None, num_slots: int = 5) -> None:
     """Learning is repeatable, and a saved agent goes on exactly where it stood.
 
     `make` builds the same agent again and again. Learns from the first half of the log, is saved and loaded, then
-    both learn from the whole log.
+    both learn from the whole log. The file lies in `folder` (None: in one that is removed at the end).
     """
+    if folder is None:
+        with TemporaryDirectory() as scratch:
+            return check_agent(make, log, Path(scratch), num_slots)
     requests = log.observations(np.arange(max(len(log) - 50, 0), len(log)))
     draws = draws_of(7, requests.user)
     earlier = log.take(slice(0, len(log) // 2))

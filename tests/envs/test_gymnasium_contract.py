@@ -9,9 +9,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from recsim_lab.envs.registration import MAX_STEPS, environment_id
-from recsim_lab.envs.seats import NUMBERS
 from recsim_lab.envs.slate_env import SlateEnv
 from recsim_lab.envs.slate_vector_env import SlateVectorEnv
+from recsim_lab.policy import HISTORY_FIELDS, REQUEST_FIELDS
 from recsim_lab.simulation.presets import PRESETS
 
 A = np.ndarray
@@ -45,7 +45,7 @@ def test_make_vec_gives_the_native_vector_environment(preset: Preset) -> None:
 
 def _assert_holds(space: gymnasium.Space, observation: dict[str, A]) -> None:
     assert isinstance(space, gymnasium.spaces.Dict)
-    assert set(observation) == {*NUMBERS, "clicked", "clicked_tick", "shown"}
+    assert set(observation) == {*REQUEST_FIELDS, *HISTORY_FIELDS}
     for name, values in observation.items():
         box = space[name]
         assert isinstance(box, gymnasium.spaces.Box)
@@ -85,6 +85,25 @@ def test_the_spaces_hold_every_observation_of_a_batch(preset: Preset) -> None:
         assert terminated.dtype == truncated.dtype == bool
 
 
+@pytest.mark.parametrize("hidden", ["all", ("preference",)])
+def test_the_spaces_hold_what_is_told_on_request(preset: Preset, hidden: Any) -> None:
+    name, parameters = preset
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message=".*infinity")  # hidden numbers have no bounds
+        single = gymnasium.make(environment_id(name), recent_slates=3, hidden=hidden, **parameters)
+        check_env(single.unwrapped)
+    env = gymnasium.make_vec(environment_id(name), num_envs=5, recent_slates=3, hidden=hidden, **parameters)
+    assert env.single_observation_space == single.observation_space
+    assert "hidden_preference" in single.observation_space.spaces
+    observation, _ = env.reset(seed=1)
+    for _ in range(30):
+        assert env.observation_space.contains(observation)
+        for field, values in observation.items():
+            assert values.dtype == env.observation_space[field].dtype
+        observation, *_ = env.step(env.action_space.sample())
+
+
 def test_observations_are_copies_that_later_steps_leave_alone() -> None:
     env = SlateVectorEnv(4, "everyday", num_users=20, num_items=30)
     env.action_space.seed(2)
@@ -105,8 +124,14 @@ def test_observations_are_copies_that_later_steps_leave_alone() -> None:
         ({"num_slots": 61, "num_items": 60, "new_items_a_day": 0}, "num_slots must be at most the number of items"),
         ({"num_slots": 0}, "num_slots must be at least 1, got 0"),
         ({"max_steps": 0}, "max_steps must be at least 1, got 0"),
-        ({"reward": "money"}, "reward must be one of world, clicks, dwell, satisfaction, got 'money'"),
+        ({"reward": "money"}, "reward must be one of world, clicks, dwell, satisfaction, return, got 'money'"),
         ({"world": "static", "reward": "satisfaction"}, "needs a world with satisfaction, got 'static'"),
+        ({"recent_slates": -1}, "recent_slates must be at least 0, got -1"),
+        (
+            {"hidden": ("mood", "intent")},
+            r"hidden must be among habit, .*satisfaction.* of world 'everyday', got \['mood'\]",
+        ),
+        ({"hidden": ("tick",)}, r"hidden must be among .*, got \['tick'\]"),
         ({"render_mode": "human"}, "render_mode must be None, got 'human'"),
         ({"history": -1}, "history must be at least 1, got -1"),
     ],

@@ -9,8 +9,11 @@ import gymnasium
 import numpy as np
 import pytest
 
+from recsim_lab.envs.seats import RETURN_DAYS
 from recsim_lab.envs.slate_env import SlateEnv
-from recsim_lab.policy import NEVER, TICKS_PER_DAY
+from recsim_lab.evaluation.protocols import Return
+from recsim_lab.interaction_log import InteractionLog, concatenate, record
+from recsim_lab.policy import NEVER, TICKS_PER_DAY, Observation, deterministic
 from recsim_lab.simulation.choice import PositionBased
 from recsim_lab.simulation.presets import make_world
 from recsim_lab.simulation.world import World
@@ -247,6 +250,90 @@ def test_the_reward_is_what_was_asked_for(everyday: World) -> None:
             if terminated or truncated:
                 env.reset()
     assert all(total > 0 for total in earned.values()) and earned["dwell"] != earned["clicks"]
+
+
+def test_the_reward_of_a_return_is_the_target_that_evaluation_judges_by(leaving: Callable[[float], World]) -> None:
+    world = leaving(0.1)
+    rarely = replace(world.dynamics[-1], logit=-2.5)  # a hazard of about .08 a day, so about half are late
+    env = SlateEnv(replace(world, dynamics=(*world.dynamics[:-1], rarely), choice=PositionBased()), reward="return")
+    assert Return().days == RETURN_DAYS
+    num_visits = num_returns = num_gone = 0
+    for seed in range(20):
+        fields, _ = env.reset(seed=seed)
+        rows, rewards = [], []
+        for action in _actions(env, 150, seed):
+            observation = Observation.of(fields, env.features)
+            fields, reward, terminated, _, info = env.step(action)
+            outcome = {name: info[name][None] for name in ("clicks", "dwell", "likes")}
+            outcome |= {"reward": np.float32([0]), "left": np.array([info["left"]])}
+            rows.append(record(observation, deterministic(action[None], "any"), outcome))
+            rewards.append(reward)
+            if terminated:
+                break
+        log, paid = concatenate(rows), np.array(rewards)
+        assert (paid[~log.left] == 0).all()
+        if terminated:
+            assert paid[-1] == 0
+            num_gone += 1
+        # A visit's target is told by any click in it; of a log that goes on for long after, all are known.
+        gains = Return().gains(concatenate([log, _much_later(log)]))[: len(log)]
+        for visit in range(log.session[-1] + 1):
+            mine = log.session == visit
+            if visit == log.session[-1] and not terminated:
+                continue
+            said = set(gains[mine][log.clicks[mine]].tolist())
+            assert said <= {float(paid[mine].sum())}
+            num_visits += len(said)
+            num_returns += int(sum(said))
+    assert num_gone > 5 and num_returns > 30 and num_visits - num_returns > 30
+
+
+def _much_later(log: InteractionLog) -> InteractionLog:
+    """One more request, of another user a year after."""
+    last = log.take(slice(len(log) - 1, None))
+    return replace(last, user=last.user + 1, tick=last.tick + 365 * TICKS_PER_DAY)
+
+
+def test_the_last_slates_are_told_with_what_was_clicked_in_them(leaving: Callable[[float], World]) -> None:
+    env = SlateEnv(replace(leaving(0.6), choice=PositionBased()), recent_slates=3)
+    num_lives = num_clicks = 0
+    fields, _ = env.reset(seed=0)
+    slates, clicks = [[-1] * 4] * 3, [[-1] * 4] * 3
+    for action in _actions(env, 300):
+        np.testing.assert_array_equal(fields["recent_slates"], slates[-3:])
+        np.testing.assert_array_equal(fields["recent_clicks"], clicks[-3:])
+        fields, _, terminated, _, info = env.step(action)
+        slates, clicks = [*slates, action.tolist()], [*clicks, info["clicks"].astype(int).tolist()]
+        num_clicks += int(info["clicks"].sum())
+        if terminated:
+            # The last observation of a life still tells it; the next user has no past.
+            np.testing.assert_array_equal(fields["recent_slates"], slates[-3:])
+            fields, _ = env.reset()
+            slates, clicks = [[-1] * 4] * 3, [[-1] * 4] * 3
+            num_lives += 1
+    assert num_lives > 10 and num_clicks > 50
+
+
+def test_the_hidden_truth_is_told_on_request_alone(everyday: World) -> None:
+    told, all_told, plain = (
+        SlateEnv(everyday, hidden=hidden) for hidden in (("satisfaction", "preference"), "all", ())
+    )
+    usual, _ = plain.reset(seed=0)
+    fields, _ = told.reset(seed=0)
+    everything, _ = all_told.reset(seed=0)
+    state = all_told.seats.sessions.state
+    counted = {"seed", "session", "step", "user", "profile", "tick", "device", "clicked", "clicked_tick", "shown"}
+    assert set(everything) == set(usual) | {f"hidden_{name}" for name in set(state) - counted}
+    for action in _actions(told, 40):
+        assert set(fields) - set(usual) == {"hidden_satisfaction", "hidden_preference"}
+        state = told.seats.sessions.state
+        np.testing.assert_array_equal(fields["hidden_satisfaction"], state["satisfaction"])
+        np.testing.assert_array_equal(fields["hidden_preference"], state["preference"][0])
+        before = fields["hidden_preference"].copy(), fields
+        fields, *_ = told.step(action)
+        usual, *_ = plain.step(action)
+        np.testing.assert_array_equal(before[0], before[1]["hidden_preference"])
+        _assert_same({name: fields[name] for name in usual}, usual)
 
 
 def test_the_reward_of_a_world_of_ratings_is_the_rating() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -9,11 +10,11 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
+from safetensors.numpy import load_file, save_file
 
-from recsim_lab.envs.seats import as_observation
 from recsim_lab.envs.slate_env import SlateEnv
 from recsim_lab.envs.slate_vector_env import SlateVectorEnv
-from recsim_lab.policy import Observation, top_items
+from recsim_lab.policy import HISTORY_FIELDS, REQUEST_FIELDS, Observation, top_items
 from recsim_lab.simulation.choice import PositionBased
 from recsim_lab.simulation.world import World
 
@@ -46,13 +47,16 @@ def _assert_same_events(ours: dict[str, Any], theirs: dict[str, Any], seats: A) 
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("churn", "max_steps"), [(0.7, 500), (0.5, 6), (0.0, 3)])
+@pytest.mark.parametrize(
+    ("churn", "max_steps", "reward"), [(0.7, 500, "world"), (0.5, 6, "return"), (0.0, 3, "satisfaction")]
+)
 def test_seats_are_single_environments(
-    leaving: Callable[[float], World], mode: AutoresetMode, churn: float, max_steps: int
+    leaving: Callable[[float], World], mode: AutoresetMode, churn: float, max_steps: int, reward: str
 ) -> None:
     world = replace(leaving(churn), choice=PositionBased())
-    ours = SlateVectorEnv(NUM_ENVS, world, max_steps=max_steps, autoreset_mode=mode)
-    theirs = _singles(world, mode, max_steps=max_steps)
+    told: dict[str, Any] = {"max_steps": max_steps, "recent_slates": 2, "hidden": ("preference", "satisfaction")}
+    ours = SlateVectorEnv(NUM_ENVS, world, autoreset_mode=mode, reward=reward, **told)
+    theirs = _singles(world, mode, reward=reward, **told)
     ours.action_space.seed(0)
     # First under seeds, then on with the next users, then some seats anew and some on.
     resets: list[Any] = [5, None, [8, None, 9, None]]
@@ -218,10 +222,117 @@ def test_a_void_slot_is_counted_for_its_seat(everyday: World) -> None:
 def test_a_policy_reads_the_batch_as_an_observation(everyday: World) -> None:
     env = SlateVectorEnv(5, everyday)
     batch, _ = env.reset(seed=0)
-    observation = as_observation(batch, env.seats)
+    for _ in range(8):
+        batch, *_ = env.step(env.action_space.sample())
+    observation = Observation.of(batch | {"hidden": np.zeros(5)}, env.features)
     served = env.seats.sessions.observe(np.arange(5))
-    assert isinstance(observation, Observation)
-    for name in ("user", "session", "step", "tick", "device", "clicked", "clicked_tick", "shown"):
+    for name in (*REQUEST_FIELDS, *HISTORY_FIELDS):
         np.testing.assert_array_equal(getattr(observation, name), getattr(served, name))
+    assert observation.features is env.features and observation.blocked.shape == (5, 0)
     slates = top_items(np.zeros((5, 70)), observation.eligible(), 4)
     assert (env.step(slates)[4]["num_void"] == 0).all()
+
+
+def test_one_user_is_a_batch_of_one(everyday: World) -> None:
+    env = SlateEnv(everyday)
+    fields, _ = env.reset(seed=0)
+    for action in np.random.default_rng(0).integers(60, size=(8, 4)):
+        fields, *_ = env.step(action)
+    observation, served = Observation.of(fields, env.features), env.seats.sessions.observe(np.arange(1))
+    for name in (*REQUEST_FIELDS, *HISTORY_FIELDS):
+        np.testing.assert_array_equal(getattr(observation, name), getattr(served, name))
+    del fields["clicked_tick"]
+    with pytest.raises(ValueError, match="fields must hold those of an Observation, missing clicked_tick"):
+        Observation.of(fields, env.features)
+
+
+# ---- states that can be kept ------------------------------------------------------------------------------------
+
+
+def _assert_same(one: Any, two: Any) -> None:
+    """Bit by bit, also within tuples, dictionaries and arrays of dictionaries."""
+    assert type(one) is type(two)
+    if isinstance(one, dict):
+        assert set(one) == set(two)
+        one, two = list(one.values()), [two[name] for name in one]
+    if isinstance(one, (tuple, list)) or (isinstance(one, np.ndarray) and one.dtype == object):
+        assert len(one) == len(two)
+        for some, others in zip(one, two, strict=True):
+            _assert_same(some, others)
+    elif isinstance(one, np.ndarray):
+        assert one.dtype == two.dtype
+        np.testing.assert_array_equal(one, two)
+    else:
+        assert one == two
+
+
+@pytest.mark.parametrize("mode", [*MODES, AutoresetMode.DISABLED])
+@pytest.mark.parametrize("when", [0, 1, 17, 18, 19, 20])
+def test_from_a_kept_state_all_goes_on_as_it_did(
+    leaving: Callable[[float], World], mode: AutoresetMode, when: int, tmp_path: Path
+) -> None:
+    """Also between the last step of an episode and the reset that follows, and under later resets without seeds."""
+    world = leaving(0.8)
+    make = lambda: SlateVectorEnv(NUM_ENVS, world, max_steps=9, recent_slates=2, autoreset_mode=mode)  # noqa: E731
+    env, other = make(), make()
+    rng = np.random.default_rng(when)
+    actions = rng.integers(70, size=(80, NUM_ENVS, 4))
+
+    def live(which: SlateVectorEnv, first: int, end: int) -> list[Any]:
+        said: list[Any] = []
+        for action in actions[first:end]:
+            said.append(which.step(action))
+            ended = said[-1][2] | said[-1][3]
+            if mode == AutoresetMode.DISABLED and ended.any():
+                which.reset(options={"reset_mask": ended})
+        which.reset(seed=[None, 5, None, 6])
+        which.reset()
+        return [*said, which.step(actions[0])]
+
+    observations, _ = env.reset(seed=3)
+    for action in actions[:when]:
+        observations, _, terminated, truncated, _ = env.step(action)
+        ended = terminated | truncated
+        if mode == AutoresetMode.DISABLED and ended.any():
+            observations, _ = env.reset(options={"reset_mask": ended})
+    save_file(env.state(), tmp_path / "state.safetensors")
+    before = env.state()
+    said = live(env, when, 80)
+    assert sum(int((step[2] | step[3]).sum()) for step in said) > 10
+    other.reset(seed=8)
+    other.step(actions[0])
+    _assert_same_observations(other.restore(load_file(tmp_path / "state.safetensors")), observations)
+    _assert_same(said, live(other, when, 80))
+    # Neither the steps since nor those to come write into a state, so it can be gone back to.
+    _assert_same_observations(env.restore(before), observations)
+    _assert_same(said, live(env, when, 80))
+    env.restore(before)
+    _assert_same(env.state(), before)
+
+
+def test_an_environment_that_was_never_reset_can_be_kept(everyday: World) -> None:
+    env, other = SlateVectorEnv(3, everyday), SlateVectorEnv(3, everyday)
+    other.restore(env.state())
+    _assert_same_observations(env.reset()[0], other.reset()[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": None}, r"must hold the arrays that this environment has, they differ in \['steps'\]"),
+        ({"sessions/mood": np.zeros(3)}, r"they differ in \['sessions/mood'\]"),
+        ({"ended": np.zeros(2, bool)}, r"ended of a state must be bool of shape \(3,\), got bool of shape \(2,\)"),
+        ({"steps": np.zeros(3)}, r"steps of a state must be int64 of shape \(3,\), got float64 of shape \(3,\)"),
+    ],
+)
+def test_a_state_of_another_environment_is_refused(everyday: World, change: dict[str, Any], message: str) -> None:
+    env = SlateVectorEnv(3, everyday)
+    env.reset(seed=0)
+    before = env.state()
+    other = SlateVectorEnv(3, everyday)
+    other.reset(seed=1)
+    wrong = {name: values for name, values in (other.state() | change).items() if values is not None}
+    with pytest.raises(ValueError, match=message):
+        env.restore(wrong)
+    for name, values in env.state().items():
+        np.testing.assert_array_equal(values, before[name])

@@ -7,10 +7,12 @@ from recsim_lab.simulation.dynamics.drift import PreferenceDrift
 from recsim_lab.simulation.dynamics.intent import SessionIntent
 from recsim_lab.simulation.dynamics.interest_evolution import InterestEvolution
 from recsim_lab.simulation.dynamics.item_interest import ItemInterest
+from recsim_lab.simulation.dynamics.long_term_satisfaction import LongTermSatisfaction
 from recsim_lab.simulation.dynamics.repeat_penalty import RepeatPenalty
 from recsim_lab.simulation.dynamics.retention import Patience, ReturnTime
 from recsim_lab.simulation.dynamics.return_chance import ReturnChance
 from recsim_lab.simulation.dynamics.satisfaction import Satisfaction
+from recsim_lab.simulation.dynamics.single_visit import SingleVisit
 from recsim_lab.simulation.dynamics.time_budget import TimeBudget
 from recsim_lab.simulation.dynamics.topic_reinforcement import TopicReinforcement
 
@@ -19,6 +21,7 @@ __all__ = [
     "Dynamics",
     "InterestEvolution",
     "ItemInterest",
+    "LongTermSatisfaction",
     "Patience",
     "PreferenceDrift",
     "RepeatPenalty",
@@ -27,6 +30,7 @@ __all__ = [
     "ReturnTime",
     "Satisfaction",
     "SessionIntent",
+    "SingleVisit",
     "State",
     "TimeBudget",
     "TopicBoredom",

@@ -15,6 +15,8 @@ PRESETS = {
     "reclab-topics-static": ("reclab", "reclab_topics_static"),
     "reclab-topics-dynamic": ("reclab", "reclab_topics_dynamic"),
     "recsim-interest-evolution": ("recsim", "recsim_interest_evolution"),
+    "lts": ("long_term_satisfaction", "long_term_satisfaction"),
+    "lts-dilemma": ("long_term_satisfaction", "long_term_satisfaction_dilemma"),
     "sardine-topk-bored": ("sardine", "sardine_topk_bored"),
 }
 """Name of each preset: the module beside this file and the function in it."""
