@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import (
+    acting,
     combinators,
     environment,
     feedback,
@@ -53,6 +54,7 @@ def measurements() -> Iterator[dict[str, Any]]:
     yield sequence_training.sasrec_epoch()
     yield from combinators.overheads()
     yield from feedback.growth()
+    yield from acting.loops()
     yield two_stage.factor_top_10()
     yield two_stage.large_catalogue_in_fresh_process()
 

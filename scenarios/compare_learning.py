@@ -1,7 +1,7 @@
 """Learn from a log, from a log and then by acting, or by acting alone: what does each way earn for the same data?
 
     python -m scenarios.compare_learning                    `lts-dilemma`, 3 seeds: 1 minute
-    python -m scenarios.compare_learning standard           10 seeds and a longer curve: 5 minutes
+    python -m scenarios.compare_learning standard           10 seeds and a longer curve
 
 Each way is given as many slates: those of a log that random slates made, half of them from a log and half by acting, or
 all by acting. At each number of slates the agent is trained anew, and judged by the lives of users it never met, with
@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from recsim_lab.evaluation.learning import Learner, LearningPlan, compared, run_learning
-from recsim_lab.reporting.learning import write_learning_report
+from recsim_lab.reporting.learning import short_names, write_learning_report
 from recsim_lab.reporting.words import interval_words
 from scenarios.command_line import console, counting, parse, plain_errors, run_folder, show_table
 from scenarios.factories import FACTORIES
@@ -87,7 +87,7 @@ def main() -> None:
                 config.num_workers,
                 lambda unit, done, total: count(f"seed {unit.seed} {unit.policy} {unit.num_steps}", done, total),
             )
-    judged = plan.learners[0].label
+    judged, names = plan.learners[0].label, short_names(plan)
     gains = pd.concat([compared(lives, judged, steps) for steps in plan.num_steps], ignore_index=True)
     curves = curves_of(plan, run.path)
     for name, table in (("lives", lives), ("gains", gains), ("curves", curves)):
@@ -99,7 +99,7 @@ def main() -> None:
         ("way", "slates", "reward", "gain", "95% interval"),
         [
             (
-                row["policy"],
+                names[row["policy"]],
                 f"{row['num_steps'] * config.num_seats:,}",
                 f"{row['reward']:.2f}",
                 f"{row['reward_gain']:+.2f}",

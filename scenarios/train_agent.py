@@ -25,7 +25,7 @@ import os
 from dataclasses import dataclass, replace
 
 from recsim_lab.evaluation.learning import Learner, LearningPlan, compared, run_learning
-from recsim_lab.reporting.learning import write_learning_report
+from recsim_lab.reporting.learning import short_names, write_learning_report
 from recsim_lab.reporting.words import interval_words
 from scenarios.command_line import console, counting, parse, plain_errors, run_folder, show_table
 from scenarios.factories import FACTORIES
@@ -118,17 +118,17 @@ def main() -> None:
                 config.num_workers,
                 lambda unit, done, total: count(f"seed {unit.seed} {unit.policy}", done, total),
             )
-    judged = plan.learners[0].label
+    judged, names = plan.learners[0].label, short_names(plan)
     gains, curves = compared(lives, judged, config.num_steps), curves_of(plan, run.path)
     for name, table in (("lives", lives), ("gains", gains), ("curves", curves)):
         run.write_table(name, table)
-    report = write_learning_report(run.path, f"Learning by acting: {judged}", plan, lives, gains, curves, provenance)
+    report = write_learning_report(run.path, "Learning by acting", plan, lives, gains, curves, provenance)
     show_table(
-        f"{config.world}: reward per life of users never met, and what {judged} earns above it",
+        f"{config.world}: reward per life of users never met, and what {names[judged]} earns above it",
         ("policy", "reward", "gain", "95% interval", "first slate", "95% interval "),
         [
             (
-                row["policy"],
+                names[row["policy"]],
                 f"{row['reward']:.2f}",
                 f"{row['reward_gain']:+.2f}",
                 interval_words(row["reward_low"], row["reward_high"], "+.2f"),

@@ -35,7 +35,11 @@ def write_learning_report(
     `lives` are those of `run_learning`, `gains` of `compared` for the first learner, and `curves` what was earned per
     slate during training (columns `policy`, `seed`, `step`, `reward`), or none.
     """
-    judged = plan.learners[0].label
+    names = short_names(plan)
+    lives, gains, curves = (
+        table.assign(policy=table["policy"].map(names)) if len(table) else table for table in (lives, gains, curves)
+    )
+    judged = names[plan.learners[0].label]
     others = gains[gains["policy"] != judged]
     levels = {name: float(lives.loc[lives["policy"] == name, "reward"].mean()) for name in plan.references}
     sections = []
@@ -70,13 +74,26 @@ def write_learning_report(
             )
         )
     path = folder / "report.html"
-    write_report(path, title, lead(plan, gains), sections, Provenance.of_run(provenance, len(plan.seeds)))
+    write_report(path, title, _lead(plan, gains, judged), sections, Provenance.of_run(provenance, len(plan.seeds)))
     return path
 
 
-def lead(plan: LearningPlan, gains: pd.DataFrame) -> str:
-    """What came out, in sentences."""
-    judged = plan.learners[0].label
+def short_names(plan: LearningPlan) -> dict[str, str]:
+    """Each policy without the parameters that all learners of its family share, with how it learned."""
+    specs = [learner.agent.partition(":") for learner in plan.learners]
+    parameters = {
+        family: [set(text.split(",")) for other, _, text in specs if other == family] for family, _, _ in specs
+    }
+    names = {name: name for name in plan.references}
+    for learner, (family, _, text) in zip(plan.learners, specs, strict=True):
+        shared = set.intersection(*parameters[family]) if len(parameters[family]) > 1 else set(text.split(","))
+        own = ",".join(part for part in text.split(",") if part not in shared)
+        names[learner.label] = learner.label.replace(learner.agent, family + (f":{own}" if own else ""))
+    return names
+
+
+def _lead(plan: LearningPlan, gains: pd.DataFrame, judged: str) -> str:
+    """What came out, in sentences, and what the names are short for."""
     sentences = []
     for row in gains[gains["policy"] != judged].to_dict("records"):
         sure = row["reward_low"] > 0 or row["reward_high"] < 0
@@ -86,7 +103,9 @@ def lead(plan: LearningPlan, gains: pd.DataFrame) -> str:
             f"({interval_words(row['reward_low'], row['reward_high'], '+.2f')})"
             + ("." if sure else ", which could be chance.")
         )
-    return f"In `{plan.world}`, {len(plan.seeds)} seeds: " + " ".join(sentences)
+    agents = dict.fromkeys(learner.agent for learner in plan.learners)
+    told = f"In `{plan.world}`, {len(plan.seeds)} seeds: " + " ".join(sentences)
+    return told + "\n\nIn full, the agents are " + ", ".join(f"`{agent}`" for agent in agents) + "."
 
 
 def _table(gains: pd.DataFrame) -> Table:

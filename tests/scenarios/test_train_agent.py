@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from recsim_lab.reporting.learning import short_names
 from scenarios import compare_learning, train_agent
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,13 @@ def test_an_agent_is_trained_judged_and_kept(tmp_path: Path) -> None:
     assert json.loads((run / "config.json").read_text())["config"]["agent"] == AGENT
     report = (run / "report.html").read_text()
     assert "How it learned" in report and "per life than" in report
+
+
+def test_names_are_short_and_tell_learners_apart() -> None:
+    plan = train_agent.Config(agent="a:x=1,y=2", others=("a:x=1,y=3", "b:x=1")).plan()
+    assert short_names(plan) == {"a:x=1,y=2": "a:y=2", "a:x=1,y=3": "a:y=3", "b:x=1": "b", "random": "random"}
+    ways = compare_learning.Config(agent="a:x=1").plan()
+    assert list(short_names(ways).values()) == ["random", "a", "a, 50% from the log", "a from the log"]
 
 
 def test_ways_to_learn_are_compared_at_each_number_of_slates(tmp_path: Path) -> None:
