@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import nn
 
 from agents.acting.diary import Diary
@@ -69,8 +69,8 @@ class ActingAgent(NamedAgent, Scorer):
         """
 
     @abstractmethod
-    def item_scores(self, states: States, table: Table) -> Float[T, "rows items"]:
-        """Scores of all items for each state, without gradients."""
+    def item_scores(self, states: States, table: Table, eligible: Bool[A, "rows items"]) -> Float[T, "rows items"]:
+        """Finite scores of all items for each state, eligible or not, without gradients."""
 
     # Serving
 
@@ -82,7 +82,8 @@ class ActingAgent(NamedAgent, Scorer):
         check_catalogue(self.schema.num_items, observation)
         states = States.of(observation, self.newest, self.num_slots)
         with torch.no_grad():
-            scores = self.item_scores(states, self.table(observation.features)).cpu().numpy()
+            table = self.table(observation.features)
+            scores = self.item_scores(states, table, observation.eligible()).cpu().numpy()
         return scores if items is None else np.take_along_axis(scores, items.astype(np.int64), axis=1)
 
     def table(self, features: FeatureTable) -> Table:

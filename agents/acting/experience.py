@@ -19,22 +19,20 @@ A = np.ndarray
 class Experience:
     """Slates, one row each.
 
-    `slate` is -1 in slots that may not be learned from, which were clicked or not all the same. `candidates` are what
-    the slate was chosen from (without columns: the whole catalogue). `chance` is how likely the policy in charge was to
-    show the item, NaN where that is unknown: in a log, in this slot; of a policy that draws item after item, in the
-    first. `earned` is what each slot earned: the reward of a slate belongs to its clicks in equal parts, or to all
-    slots where nothing was clicked. `after` is the user's next request; `next_candidates` what its slate is chosen
-    from. `ended`: there was none.
+    `slate` is -1 in slots that may not be learned from, which were clicked or not all the same. `chance` is how likely
+    the policy in charge was to show the item, NaN where that is unknown: in a log, in this slot; of a policy that draws
+    item after item, in the first. `earned` is what each slot earned: the reward of a slate belongs to its clicks in
+    equal parts, or to all slots where nothing was clicked. `after` is the user's next request, `candidates` what its
+    slate is chosen from (without columns: the whole catalogue). `ended`: there was none.
     """
 
     states: States
     slate: Int[A, "rows slots"]
     chance: Float[A, "rows slots"]
-    candidates: Int[A, "rows candidates"]
     clicks: Bool[A, "rows slots"]
     earned: Float[A, "rows slots"]
     after: States
-    next_candidates: Int[A, "rows candidates"]
+    candidates: Int[A, "rows candidates"]
     ended: Bool[A, " rows"]
 
     def __len__(self) -> int:
@@ -93,20 +91,16 @@ def experienced(
     chance: Float[A, "rows slots"],
     outcome: Outcome,
     newest: int,
-    candidates: Int[A, "rows candidates"] | None = None,
-    next_candidates: Int[A, "rows candidates"] | None = None,
 ) -> Experience:
-    """What acting brought; without candidates, slates are chosen from the whole catalogue."""
-    none = np.zeros((len(states), 0), np.int32)
+    """What acting brought, where slates are chosen from the whole catalogue."""
     return Experience(
         states,
         slate.astype(np.int32),
         chance.astype(np.float32),
-        none if candidates is None else candidates,
         outcome.clicks,
         earned_by_slots(outcome.reward, outcome.clicks),
         States.of(outcome.after, newest, slate.shape[1]),
-        none if next_candidates is None else next_candidates,
+        np.zeros((len(states), 0), np.int32),
         outcome.ended,
     )
 
@@ -123,16 +117,14 @@ def experience_of(log: InteractionLog, newest: int) -> tuple[Experience, Course]
     states = States.of(log.observations(order), newest, log.num_slots)
     here, then = np.flatnonzero(same_user), np.flatnonzero(same_user) + 1
     rows = order[here]
-    none = np.zeros((len(rows), 0), np.int32)
     experience = Experience(
         states.take(here),
         log.slate[rows],
         log.propensity[rows],
-        none,
         clicks[rows],
         earned_by_slots(log.reward[rows], clicks[rows]),
         states.take(then),
-        none,
+        np.zeros((len(rows), 0), np.int32),
         np.zeros(len(rows), bool),
     )
     first = np.searchsorted(log.user[rows], log.user[rows])

@@ -5,7 +5,7 @@ from typing import ClassVar, final
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import nn
 from torch.nn.functional import one_hot
 
@@ -59,7 +59,7 @@ class ActorCritic(nn.Module):
         return low + (high - low) * torch.sigmoid(self.actor(state))
 
     def value(self, state: Float[T, "rows dim"], places: Float[T, "rows some width"]) -> Float[T, "rows some"]:
-        """What showing an item at each of these places is worth from now on, as a share of its slate."""
+        """What showing an item at each of these places is worth from now on; a slate is worth their mean."""
         beside = state[:, None].expand(-1, places.shape[1], -1)
         return self.unit * self.critic(torch.cat([beside, places], dim=2))[:, :, 0]
 
@@ -74,8 +74,9 @@ class Wolpertinger(ReplayAgent):
     is the mean of what its items are worth.
 
     The critic learns r + `discount` Q(s', slate'), the actor follows the critic's gradient at its point, and targets
-    follow both by a share of `follow` an update. While it learns, the point is moved by normal noise of `noise` times
-    the width of the box, which falls to a tenth of that over the run.
+    follow both by a share of `follow` an update. While it acts, the point is moved by normal noise of `noise` times the
+    width of the box, which falls to a tenth of that over the run. Where most items are neighbours, that changes little
+    of what is shown: nothing else explores.
     """
 
     family: ClassVar[str] = "wolpertinger"
@@ -97,12 +98,11 @@ class Wolpertinger(ReplayAgent):
     def build(self, schema: Schema, num_slots: int) -> ActorCritic:
         return ActorCritic(schema, self.dim, self.num_blocks, self.newest, self.ids)
 
-    def item_scores(self, states: States, table: Table) -> Float[T, "rows items"]:
-        """Values of the neighbours of the point; other items come after them, the nearer the better."""
+    def item_scores(self, states: States, table: Table, eligible: Bool[A, "rows items"]) -> Float[T, "rows items"]:
         network = self._network()
         space = network.space(table)
         state = network.state(states, table)
-        return self._scores(network, state, network.point(state, space), space)
+        return self._scores(network, state, network.point(state, space), space, self._tensor(eligible))
 
     def _scores(
         self,
@@ -110,16 +110,29 @@ class Wolpertinger(ReplayAgent):
         state: Float[T, "rows dim"],
         point: Float[T, "rows width"],
         space: Float[T, "items width"],
-        offered: Bool[T, "rows items"] | None = None,
+        eligible: Bool[T, "rows items"],
     ) -> Float[T, "rows items"]:
+        """Values of the eligible neighbours of the point; other items come after them, the nearer the better."""
         # By a matrix product distances would depend on the batch, and with them who is a neighbour.
         distance = torch.cdist(point, space, compute_mode="donot_use_mm_for_euclid_dist")
-        if offered is not None:
-            distance = distance.masked_fill(~offered, torch.inf)
-        near = distance.topk(min(self.neighbours, len(space)), largest=False).indices
+        among = distance.masked_fill(~eligible, torch.inf)
+        near = among.topk(min(self.neighbours, len(space)), largest=False).indices
         value = network.value(state, space[near])
-        scores = (value.amin(dim=1, keepdim=True) - distance).scatter(1, near, value)
-        return scores if offered is None else scores.masked_fill(~offered, -torch.inf)
+        return (value.amin(dim=1, keepdim=True) - distance).scatter(1, near, value)
+
+    def _best_slates(
+        self,
+        network: ActorCritic,
+        state: Float[T, "rows dim"],
+        point: Float[T, "rows width"],
+        space: Float[T, "items width"],
+        offered: Bool[A, "rows items"],
+        num_slots: int,
+    ) -> Int[T, "rows slots"]:
+        """The items on offer of highest score."""
+        eligible = self._tensor(offered)
+        scores = self._scores(network, state, point, space, eligible).masked_fill(~eligible, -torch.inf)
+        return scores.topk(num_slots).indices
 
     # Learning
 
@@ -132,8 +145,8 @@ class Wolpertinger(ReplayAgent):
             state = network.state(states, table)
             point = network.point(state, space)
             point = point + noise * (space.amax(dim=0) - space.amin(dim=0)) * torch.randn_like(point)
-            scores = self._scores(network, state, point, space, self._offered(states, users.features))
-            slate = scores.topk(users.num_slots).indices.cpu().numpy()
+            offered = users.features.on_offer(states.tick)
+            slate = self._best_slates(network, state, point, space, offered, users.num_slots).cpu().numpy()
         outcome = users.step(slate.astype(np.int32))
         return experienced(states, slate, np.full(slate.shape, np.nan), outcome, self.newest)
 
@@ -147,9 +160,9 @@ class Wolpertinger(ReplayAgent):
         with torch.no_grad():
             after = target.state(batch.after, table)
             point = target.point(after, space)
-            scores = self._scores(target, after, point, space, self._offered(batch.after, features))
-            # Other items than neighbours have scores too, which are no values.
-            best = scores.topk(batch.slate.shape[1]).indices
+            offered = features.on_offer(batch.after.tick)
+            best = self._best_slates(target, after, point, space, offered, batch.slate.shape[1])
+            # Not the mean of scores: where neighbours are fewer than slots, some are no values.
             future = target.value(after, space[best]).mean(dim=1)
             told = reward + self.discount * future.masked_fill(torch.as_tensor(batch.ended, device=self.device), 0.0)
         state = network.state(batch.states, table)
@@ -171,8 +184,9 @@ class Wolpertinger(ReplayAgent):
             for kept, new in zip(target.parameters(), self._network().parameters(), strict=True):
                 kept.lerp_(new, self.follow)
 
-    def _offered(self, states: States, features: FeatureTable) -> Bool[T, "rows items"]:
-        return torch.as_tensor(np.ascontiguousarray(features.on_offer(states.tick)), device=self.device)
+    def _tensor(self, eligible: Bool[A, "rows items"]) -> Bool[T, "rows items"]:
+        # Rows may share their memory, which torch must not.
+        return torch.as_tensor(np.ascontiguousarray(eligible), device=self.device)
 
     def _network(self) -> ActorCritic:
         assert isinstance(self.network, ActorCritic)

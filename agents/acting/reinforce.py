@@ -5,7 +5,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import nn
 
 from agents.acting.base import ActingAgent
@@ -112,7 +112,7 @@ class Reinforce(ActingAgent):
     def build(self, schema: Schema, num_slots: int) -> PolicyNetwork:
         return PolicyNetwork(schema, self.dim, self.num_blocks, self.newest, self.ids, num_slots, self.discount)
 
-    def item_scores(self, states: States, table: Table) -> Float[T, "rows items"]:
+    def item_scores(self, states: States, table: Table, eligible: Bool[A, "rows items"]) -> Float[T, "rows items"]:
         return self._network()(states, table)[0]
 
     def train(self, env: Any, num_steps: int, diary: Diary | None = None) -> None:

@@ -118,7 +118,7 @@ class SlateQ(ReplayAgent):
 
     # Serving
 
-    def item_scores(self, states: States, table: Table) -> Float[T, "rows items"]:
+    def item_scores(self, states: States, table: Table, eligible: Bool[A, "rows items"]) -> Float[T, "rows items"]:
         """Attraction times value, the order of the items where slates are not optimised as a whole."""
         logit, value, _ = self._network()(states, self._all(states), table)
         return logit.exp() * value
@@ -197,8 +197,7 @@ class SlateQ(ReplayAgent):
         slate = self._explored(best, drawn, users.features.on_offer(states.tick), explored).cpu().numpy()
         outcome = users.step(slate)
         new = experienced(states, slate, np.full(slate.shape, np.nan), outcome, self.newest)
-        drawn_after = self._drawn(new.after, users.features).cpu().numpy().astype(np.int32)
-        return replace(new, candidates=drawn.cpu().numpy().astype(np.int32), next_candidates=drawn_after)
+        return replace(new, candidates=self._drawn(new.after, users.features).int().cpu().numpy())
 
     def _drawn(self, states: States, features: FeatureTable) -> Int[T, "rows drawn"]:
         """Candidates of each slate, no columns where all are."""
@@ -240,7 +239,7 @@ class SlateQ(ReplayAgent):
             network.unit += (float(reward.square().mean().sqrt()) or 1.0) / (1 - self.discount)
             target.unit.copy_(network.unit)
         with torch.no_grad():
-            drawn = torch.as_tensor(batch.next_candidates, device=self.device).long()
+            drawn = torch.as_tensor(batch.candidates, device=self.device).long()
             best = self._optimal(target, batch.after, drawn, features, slate.shape[1])
             logit, value, nothing = target(batch.after, best.long(), table)
             future = self.discount * value_of(logit.exp(), value, nothing).masked_fill(ended, 0.0)

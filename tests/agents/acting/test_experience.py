@@ -35,11 +35,10 @@ def _experience(numbers: list[int], num_candidates: int = 0) -> Experience:
         states(0),
         wide.astype(np.int32),
         wide.astype(np.float32),
-        candidates,
         wide % 2 == 0,
         (wide / 3).astype(np.float32),
         states(1),
-        candidates + 1,
+        candidates,
         number % 3 == 0,
     )
 

@@ -57,7 +57,7 @@ def _gradients(agent: Reinforce, slates: A, chance: A, earned: A, size: int) -> 
     zeros = np.zeros((rows, 2), np.int32)
     states = States(zeros[:, 0], zeros[:, 0].astype(np.int64), zeros - 1, zeros.astype(np.int8), _numbers(rows))
     none = np.zeros((rows, 0), np.int32)
-    parts = (slates, chance, none, earned > 0, earned, states, none, np.zeros(rows, bool))
+    parts = (slates, chance, earned > 0, earned, states, none, np.zeros(rows, bool))
     experience = Experience(states, *parts)
     losses: list[T] = []
     agent.take_step = losses.append  # type: ignore[method-assign]
