@@ -37,12 +37,29 @@ def made(network: Network, learning_rate: float, weights: Mapping[str, T], momen
     return network, optimizer, slot_bias
 
 
+def tensors_of(network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, T]:
+    """Weights and moments by name."""
+    tensors = {f"network/{name}": value for name, value in network.state_dict().items()}
+    for place, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{place}/{name}": value for name, value in moments.items()}
+    return tensors
+
+
+def parted(tensors: Mapping[str, T]) -> tuple[dict[str, T], Moments]:
+    """Weights and moments out of what `tensors_of` named."""
+    weights = {n.removeprefix("network/"): value for n, value in tensors.items() if n.startswith("network/")}
+    moments: dict[int, dict[str, T]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer/"):
+            _, place, key = name.split("/")
+            moments.setdefault(int(place), {})[key] = value
+    return weights, moments
+
+
 def arrays_of(learner: Learner) -> dict[str, A]:
     """All of a learner as named arrays."""
     network, optimizer, slot_bias = learner
-    arrays = {f"network/{name}": value for name, value in network.state_dict().items()}
-    for place, moments in optimizer.state_dict()["state"].items():
-        arrays |= {f"optimizer/{place}/{name}": value for name, value in moments.items()}
+    arrays = tensors_of(network, optimizer)
     if slot_bias is not None:
         arrays["slot_bias"] = slot_bias.detach()
     schema = json.dumps(network.schema.describe()).encode()
@@ -52,13 +69,7 @@ def arrays_of(learner: Learner) -> dict[str, A]:
 def read(arrays: Mapping[str, A], device: str) -> tuple[Schema, dict[str, T], Moments, T | None]:
     """Schema, weights, moments and offsets of slots, of which `arrays_of` made arrays."""
     tensors = {n: torch.tensor(value, device=device) for n, value in arrays.items()}
-    weights = {n.removeprefix("network/"): value for n, value in tensors.items() if n.startswith("network/")}
-    moments: dict[int, dict[str, T]] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimizer/"):
-            _, place, key = name.split("/")
-            moments.setdefault(int(place), {})[key] = value
-    return Schema.parse(json.loads(arrays["schema"].tobytes())), weights, moments, tensors.get("slot_bias")
+    return Schema.parse(json.loads(arrays["schema"].tobytes())), *parted(tensors), tensors.get("slot_bias")
 
 
 def _padded(value: T, like: T, own: bool) -> T:

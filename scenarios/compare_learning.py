@@ -17,12 +17,11 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from recsim_lab.evaluation.learning import Learner, LearningPlan, compared, run_learning
+from recsim_lab.evaluation.learning import Learner, LearningPlan, compared
 from recsim_lab.reporting.learning import short_names, write_learning_report
 from recsim_lab.reporting.words import interval_words
-from scenarios.command_line import console, counting, parse, plain_errors, run_folder, show_table
-from scenarios.factories import FACTORIES
-from scenarios.teaching import curves_of, teach
+from scenarios.command_line import console, parse, show_table
+from scenarios.teaching import curves_of, learned
 
 
 @dataclass(frozen=True)
@@ -74,19 +73,7 @@ PROFILES = {"demo": _DEMO, "standard": replace(_DEMO, name="standard", seeds=10,
 
 def main() -> None:
     config = parse(PROFILES, "What do logs, logs and then acting, and acting alone earn for the same data?")
-    with plain_errors():
-        plan = config.plan()
-        run = run_folder("compare_learning", config.name)
-        provenance = run.begin(config)
-        with counting("Learning and lives") as count:
-            lives = run_learning(
-                plan,
-                FACTORIES,
-                teach,
-                run.path,
-                config.num_workers,
-                lambda unit, done, total: count(f"seed {unit.seed} {unit.policy} {unit.num_steps}", done, total),
-            )
+    run, plan, provenance, lives = learned("compare_learning", config)
     judged, names = plan.learners[0].label, short_names(plan)
     gains = pd.concat([compared(lives, judged, steps) for steps in plan.num_steps], ignore_index=True)
     curves = curves_of(plan, run.path)

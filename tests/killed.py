@@ -1,10 +1,32 @@
-"""A process that kills itself on a chosen day of a platform's run, so that it never dies too late to show anything."""
+"""Runs that stop where they are told to: killed on a chosen day of a platform, or interrupted at a chosen file.
+
+A process kills itself, so that it never dies too late to show anything.
+"""
 
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+
+@contextmanager
+def interrupted_at(move_number: int) -> Iterator[None]:
+    """Within, KeyboardInterrupt is raised in place of this move of a file to its place, counted from 0."""
+    move, moves = os.replace, 0
+
+    def replace(source: Any, target: Any) -> None:
+        nonlocal moves
+        if moves == move_number:
+            raise KeyboardInterrupt
+        moves += 1
+        move(source, target)
+
+    with mock.patch.object(os, "replace", replace):
+        yield
 
 
 def die_on_day(day: int, seconds: float) -> None:

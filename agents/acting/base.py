@@ -16,6 +16,7 @@ from agents.acting.live_users import LiveUsers
 from agents.acting.state import States
 from agents.base import NamedAgent, check_catalogue, indifferent
 from agents.fields import Schema, Table
+from agents.learner import parted, tensors_of
 from agents.training import seeded
 from recsim_lab.policy import FeatureTable, Observation, Scorer
 
@@ -93,6 +94,10 @@ class ActingAgent(NamedAgent, Scorer):
             self._table = features, self.schema.table(features, self.device)
         return self._table[1]
 
+    def tensor(self, array: A) -> T:
+        """The array on the agent's device. Rows may share their memory, which torch must not."""
+        return torch.as_tensor(np.ascontiguousarray(array), device=self.device)
+
     # Learning
 
     def begin(self, features: FeatureTable, num_slots: int) -> None:
@@ -169,11 +174,9 @@ class ActingAgent(NamedAgent, Scorer):
     def state(self) -> dict[str, A]:
         if self.network is None or self.optimizer is None or self.schema is None:
             return {}
-        arrays = {f"network/{name}": value for name, value in self.network.state_dict().items()}
-        for place, moments in self.optimizer.state_dict()["state"].items():
-            arrays |= {f"optimizer/{place}/{name}": value for name, value in moments.items()}
         described = json.dumps({"schema": self.schema.describe(), "num_slots": self.num_slots}).encode()
-        kept = {name: value.detach().cpu().numpy().copy() for name, value in arrays.items()}
+        tensors = tensors_of(self.network, self.optimizer)
+        kept = {name: value.detach().cpu().numpy().copy() for name, value in tensors.items()}
         return kept | {"description": np.frombuffer(described, np.uint8)}
 
     def restore(self, state: Mapping[str, A]) -> None:
@@ -184,14 +187,11 @@ class ActingAgent(NamedAgent, Scorer):
         described = json.loads(state["description"].tobytes())
         self._make(Schema.parse(described["schema"]), described["num_slots"])
         assert self.network is not None and self.optimizer is not None
-        weights = {n.removeprefix("network/"): v for n, v in state.items() if n.startswith("network/")}
-        self.network.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
-        parameters = list(self.network.parameters())
-        for name, value in state.items():
-            if name.startswith("optimizer/"):
-                _, place, moment = name.split("/")
-                # Fused, the optimiser counts its steps where the parameters are, too.
-                self.optimizer.state[parameters[int(place)]][moment] = torch.tensor(value, device=self.device)
+        # Fused, the optimiser counts its steps where the parameters are, too.
+        weights, moments = parted({name: torch.tensor(value, device=self.device) for name, value in state.items()})
+        self.network.load_state_dict(weights)
+        for place, parameter in enumerate(self.network.parameters()):
+            self.optimizer.state[parameter].update(moments.get(place, {}))
 
 
 def _under(kind: str, arrays: Mapping[str, A]) -> dict[str, A]:

@@ -1,7 +1,7 @@
 """What an acting agent learns from: requests, what was shown, clicked and earned, and the requests that followed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, final
 
 import numpy as np
@@ -191,5 +191,5 @@ class Memory:
         }
         for part in ("states", "after"):
             inside = {name.removeprefix(part + "/"): value for name, value in arrays.items()}
-            columns[part] = States(**{name: inside[name].copy() for name in ("user", "tick", "item", "age", "numbers")})
+            columns[part] = States(**{field.name: inside[field.name].copy() for field in fields(States)})
         self.kept = Experience(**columns)

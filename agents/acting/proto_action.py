@@ -102,7 +102,7 @@ class Wolpertinger(ReplayAgent):
         network = self._network()
         space = network.space(table)
         state = network.state(states, table)
-        return self._scores(network, state, network.point(state, space), space, self._tensor(eligible))
+        return self._scores(network, state, network.point(state, space), space, self.tensor(eligible))
 
     def _scores(
         self,
@@ -130,7 +130,7 @@ class Wolpertinger(ReplayAgent):
         num_slots: int,
     ) -> Int[T, "rows slots"]:
         """The items on offer of highest score."""
-        eligible = self._tensor(offered)
+        eligible = self.tensor(offered)
         scores = self._scores(network, state, point, space, eligible).masked_fill(~eligible, -torch.inf)
         return scores.topk(num_slots).indices
 
@@ -153,10 +153,6 @@ class Wolpertinger(ReplayAgent):
     def update(self, batch: Experience, target: ActorCritic, features: FeatureTable) -> dict[str, float]:
         network, table = self._network(), self.table(features)
         space = network.space(table)
-        reward = torch.as_tensor(batch.reward, device=self.device)
-        if not network.unit:
-            network.unit += (float(reward.square().mean().sqrt()) or 1.0) / (1 - self.discount)
-            target.unit.copy_(network.unit)
         with torch.no_grad():
             after = target.state(batch.after, table)
             point = target.point(after, space)
@@ -164,9 +160,9 @@ class Wolpertinger(ReplayAgent):
             best = self._best_slates(target, after, point, space, offered, batch.slate.shape[1])
             # Not the mean of scores: where neighbours are fewer than slots, some are no values.
             future = target.value(after, space[best]).mean(dim=1)
-            told = reward + self.discount * future.masked_fill(torch.as_tensor(batch.ended, device=self.device), 0.0)
+            told = self.tensor(batch.reward) + self.discount * future.masked_fill(self.tensor(batch.ended), 0.0)
         state = network.state(batch.states, table)
-        slate = torch.as_tensor(batch.slate, device=self.device).long()
+        slate = self.tensor(batch.slate).long()
         # Of slots that may not be learned from it is not known what they held: they are taken to be as the others.
         seen = (slate >= 0).float()
         value = (network.value(state, space[slate.clamp(min=0)]) * seen).sum(dim=1) / seen.sum(dim=1)
@@ -183,10 +179,6 @@ class Wolpertinger(ReplayAgent):
         with torch.no_grad():
             for kept, new in zip(target.parameters(), self._network().parameters(), strict=True):
                 kept.lerp_(new, self.follow)
-
-    def _tensor(self, eligible: Bool[A, "rows items"]) -> Bool[T, "rows items"]:
-        # Rows may share their memory, which torch must not.
-        return torch.as_tensor(np.ascontiguousarray(eligible), device=self.device)
 
     def _network(self) -> ActorCritic:
         assert isinstance(self.network, ActorCritic)

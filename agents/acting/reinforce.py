@@ -190,16 +190,16 @@ class Reinforce(ActingAgent):
     ) -> dict[str, float]:
         network = self._network()
         chances, slots, later = self._log_chances(batch.states, features)
-        slate = self._tensor(batch.slate).long()
+        slate = self.tensor(batch.slate).long()
         chosen = chances.gather(1, slate.clamp(min=0))
-        correction = top_k_correction(chosen.detach().exp(), self._tensor(batch.chance), self.most_weight)
-        pull = (correction * self._tensor(advantage) * chosen)[slate >= 0]
+        correction = top_k_correction(chosen.detach().exp(), self.tensor(batch.chance), self.most_weight)
+        pull = (correction * self.tensor(advantage) * chosen)[slate >= 0]
         # Divided by the slots, so that the value and the policy pull alike whatever their number.
         policy_loss = -pull.sum() / max(len(pull), 1) / slate.shape[1]
         entropy = -(chances.exp() * chances.clamp(min=-1e9)).sum(dim=1).mean()
         unit = network.unit
-        value_loss = ((slots - self._tensor(batch.earned)) / unit).square().mean()
-        value_loss = value_loss + ((later - self._tensor(future)) * (1 - self.discount) / unit).square().mean()
+        value_loss = ((slots - self.tensor(batch.earned)) / unit).square().mean()
+        value_loss = value_loss + ((later - self.tensor(future)) * (1 - self.discount) / unit).square().mean()
         self.take_step(policy_loss + value_loss - self.entropy * entropy)
         losses = {"policy_loss": policy_loss, "value_loss": value_loss, "entropy": entropy}
         return {name: float(value.detach()) for name, value in losses.items()}
@@ -211,7 +211,7 @@ class Reinforce(ActingAgent):
         logits, slots, later = self._network()(states, self.table(features))
         offered = features.on_offer(states.tick)
         if not offered.all():
-            logits = logits.masked_fill(self._tensor(~offered), -torch.inf)
+            logits = logits.masked_fill(self.tensor(~offered), -torch.inf)
         return torch.log_softmax(logits, dim=1), slots, later
 
     def _expected(self, states: States, features: FeatureTable) -> tuple[Float[A, "rows slots"], Float[A, " rows"]]:
@@ -226,9 +226,6 @@ class Reinforce(ActingAgent):
     def _network(self) -> PolicyNetwork:
         assert isinstance(self.network, PolicyNetwork)
         return self.network
-
-    def _tensor(self, array: A) -> T:
-        return torch.as_tensor(array, device=self.device)
 
 
 def top_k_correction(

@@ -46,7 +46,8 @@ class ReplayAgent(ActingAgent):
 
     @abstractmethod
     def update(self, batch: Experience, target: Any, features: FeatureTable) -> dict[str, float]:
-        """Learn from a batch, by what the target network says of what follows; returns losses."""
+        """Learn from a batch, by what the target network says of what follows; returns losses. The networks have a
+        buffer `unit`."""
 
     @abstractmethod
     def renew(self, target: nn.Module, num_updates: int) -> None:
@@ -65,7 +66,7 @@ class ReplayAgent(ActingAgent):
                 figures = {"reward": float(new.reward.mean())}
                 for number in range(self.updates):
                     rows = torch.randint(len(memory), (self.batch_size,)).numpy()
-                    figures |= self.update(memory.take(rows), target, users.features)
+                    figures |= self.learn_from(memory.take(rows), target, users.features)
                     self.renew(target, step * self.updates + number + 1)
             told.append(figures)
             if (step + 1) % _STEPS_TOLD_TOGETHER == 0 or step + 1 == num_steps:
@@ -83,9 +84,17 @@ class ReplayAgent(ActingAgent):
         for epoch in range(self.epochs):
             with seeded(self.seed, len(log), epoch):
                 for rows in torch.randperm(len(experience)).split(self.batch_size):
-                    self.update(experience.take(rows.numpy()), target, log.features)
+                    self.learn_from(experience.take(rows.numpy()), target, log.features)
                     num_updates += 1
                     self.renew(target, num_updates)
+
+    def learn_from(self, batch: Experience, target: Any, features: FeatureTable) -> dict[str, float]:
+        """`update`, before which the first batch tells what a life is worth, in which values count."""
+        network: Any = self.network
+        if not network.unit:
+            network.unit += (float(np.sqrt(np.square(batch.reward).mean())) or 1.0) / (1 - self.discount)
+            target.unit.copy_(network.unit)
+        return self.update(batch, target, features)
 
     def _target(self, kept: Mapping[str, A]) -> nn.Module:
         """A copy of the network, or the one that was kept."""

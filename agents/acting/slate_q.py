@@ -157,14 +157,14 @@ class SlateQ(ReplayAgent):
         check_catalogue(self.schema.num_items, observation)
         self._check_candidates(num_slots)
         states = States.of(observation, self.newest, self.num_slots)
-        offers = self._offers(offered)
+        offers = self.tensor(offered)
         with torch.no_grad():
             worths = self._network()(states, self._all(states), self.table(observation.features))
 
         def chosen(draws: Draws) -> Int[A, "rows slots"]:
             if not self.candidates:
                 return self._best_of(worths, offers, num_slots).int().cpu().numpy()
-            luck = torch.as_tensor(draws.uniform(_CANDIDATES, offered.shape[1]), device=self.device)
+            luck = self.tensor(draws.uniform(_CANDIDATES, offered.shape[1]))
             drawn = drawn_at_random(luck, offers, self.candidates)
             logit, value, nothing = worths
             among = logit.gather(1, drawn), value.gather(1, drawn), nothing
@@ -176,10 +176,6 @@ class SlateQ(ReplayAgent):
     def _check_candidates(self, num_slots: int) -> None:
         if 0 < self.candidates < num_slots:
             raise ValueError(f"candidates must be 0 or at least the {num_slots} slots, got {self.candidates}")
-
-    def _offers(self, offered: Bool[A, "rows items"]) -> Bool[T, "rows items"]:
-        # Rows may share their memory, which torch must not.
-        return torch.as_tensor(np.ascontiguousarray(offered), device=self.device)
 
     def _best_of(self, worths: Worths, eligible: Bool[T, "rows candidates"], num_slots: int) -> Int[T, "rows slots"]:
         """The places of the best slate among candidates."""
@@ -203,7 +199,7 @@ class SlateQ(ReplayAgent):
         """Candidates of each slate, no columns where all are."""
         if not self.candidates:
             return self._all(states)
-        offered = self._offers(features.on_offer(states.tick))
+        offered = self.tensor(features.on_offer(states.tick))
         return drawn_at_random(torch.rand(offered.shape, device=self.device), offered, self.candidates)
 
     def _optimal(
@@ -212,7 +208,7 @@ class SlateQ(ReplayAgent):
         """The best slates of the items drawn, or of all that are on offer."""
         worths = network(states, drawn, self.table(features))
         if not drawn.shape[1]:
-            return self._best_of(worths, self._offers(features.on_offer(states.tick)), num_slots).int()
+            return self._best_of(worths, self.tensor(features.on_offer(states.tick)), num_slots).int()
         return drawn.gather(1, self._best_of(worths, torch.ones_like(drawn, dtype=torch.bool), num_slots)).int()
 
     def _explored(
@@ -223,7 +219,7 @@ class SlateQ(ReplayAgent):
         if drawn.shape[1]:
             free = ~(drawn[:, :, None] == slate[:, None, :]).any(dim=2)
         else:
-            free = self._offers(offered).scatter(1, slate.long(), False)
+            free = self.tensor(offered).scatter(1, slate.long(), False)
         luck, place = torch.where(free, torch.rand(free.shape, device=self.device), -1.0).topk(num_slots)
         other = drawn.gather(1, place) if drawn.shape[1] else place
         random = (torch.rand(slate.shape, device=self.device) < share) & (luck >= 0)
@@ -232,14 +228,10 @@ class SlateQ(ReplayAgent):
     def update(self, batch: Experience, target: ItemValues, features: FeatureTable) -> dict[str, float]:
         network, table = self._network(), self.table(features)
         reward, earned, clicks, ended, slate = (
-            torch.as_tensor(column, device=self.device)
-            for column in (batch.reward, batch.earned, batch.clicks, batch.ended, batch.slate)
+            self.tensor(column) for column in (batch.reward, batch.earned, batch.clicks, batch.ended, batch.slate)
         )
-        if not network.unit:
-            network.unit += (float(reward.square().mean().sqrt()) or 1.0) / (1 - self.discount)
-            target.unit.copy_(network.unit)
         with torch.no_grad():
-            drawn = torch.as_tensor(batch.candidates, device=self.device).long()
+            drawn = self.tensor(batch.candidates).long()
             best = self._optimal(target, batch.after, drawn, features, slate.shape[1])
             logit, value, nothing = target(batch.after, best.long(), table)
             future = self.discount * value_of(logit.exp(), value, nothing).masked_fill(ended, 0.0)

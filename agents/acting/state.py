@@ -150,8 +150,6 @@ class StateNetwork(nn.Module):
 
     def forward(self, states: States, items: Float[T, "items dim"], table: Table) -> Float[T, "rows dim"]:
         device = items.device
-        if not len(states):
-            return items.new_zeros(0, items.shape[1])
         item, age = (torch.as_tensor(column, device=device).long() for column in (states.item, states.age))
         moment = self.numbers(torch.as_tensor(states.numbers, device=device))
         if len(table.users):

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int, UInt64
 from recsim_lab.policy import NEVER, REQUEST_FIELDS, TICKS_PER_DAY
 from recsim_lab.simulation.dynamics import Response, State
 from recsim_lab.simulation.presets import make_world
-from recsim_lab.simulation.sessions import draw_profiles, seat_sessions
+from recsim_lab.simulation.sessions import Sessions, draw_profiles, population_sessions, seat_sessions
 from recsim_lab.simulation.utility import NUM_DEVICES
 from recsim_lab.simulation.world import World
 
@@ -97,10 +97,17 @@ class Seats:
 
     def sit(self, seed: UInt64[A, " rows"]) -> None:
         """A fresh user, of life 0, on a seat for each seed."""
-        self.sessions = seat_sessions(self.world, seed, self.num_slots, self.history)
-        self.rows = np.arange(len(seed))
-        self.steps = np.zeros(len(seed), np.int64)
-        shape = (len(seed), self.recent_slates, self.num_slots)
+        self._seat(seat_sessions(self.world, seed, self.num_slots, self.history))
+
+    def sit_all(self, seed: int) -> None:
+        """Every user of the population on a seat, once; seat, user and profile are the same number."""
+        self._seat(population_sessions(self.world, seed, self.num_slots, self.history))
+
+    def _seat(self, sessions: Sessions) -> None:
+        self.sessions = sessions
+        self.rows = np.arange(len(sessions))
+        self.steps = np.zeros(len(sessions), np.int64)
+        shape = (len(sessions), self.recent_slates, self.num_slots)
         self.recent: State = {
             "recent_slates": np.full(shape, -1, np.int32),
             "recent_clicks": np.full(shape, -1, np.int8),

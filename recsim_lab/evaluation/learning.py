@@ -30,6 +30,8 @@ A = np.ndarray
 
 TEST_LUCK = 2**32
 """Added to a seed for the luck of the users on whom policies are judged; no training uses such a seed."""
+RANDOM = "random"
+"""The agent that has nothing to learn."""
 _MOST_LOG_DAYS = 400
 
 
@@ -57,7 +59,7 @@ class LearningPlan:
     In each seed's world half of the users are there to learn from: `num_seats` at a time by acting, each seat for
     `num_steps` slates and lives cut off at `max_steps`; or from a log of as many slates in all that `logging` showed.
     The other half are served by each policy over their lives, with the same luck. Several `num_steps` give a curve,
-    each point a training of its own.
+    each point a training of its own. `references` need not learn: those of `make_reference`, and `random`.
     """
 
     world: str
@@ -79,6 +81,10 @@ class LearningPlan:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if min(self.num_steps) < 1:
             raise ValueError(f"num_steps must be at least 1, got {min(self.num_steps)}")
+        if unknown := sorted(set(self.references) - {*REFERENCES, RANDOM}):
+            raise ValueError(
+                f"references must need no learning, as {', '.join((*REFERENCES, RANDOM))} do, got {unknown[0]!r}"
+            )
         labels = [*(learner.label for learner in self.learners), *self.references]
         if twice := [label for label in labels if labels.count(label) > 1]:
             raise ValueError(f"learners and references must be distinct, got {twice[0]!r} more than once")
@@ -179,8 +185,9 @@ def _run(unit: LearningUnit, plan: LearningPlan, factories: Factories, teach: Te
     def serving(sessions: Sessions) -> Policy:
         if agent is not None:
             return agent
-        known = unit.policy in REFERENCES
-        return make_reference(unit.policy, to_serve, sessions) if known else factories.agent(unit.policy, unit.seed)
+        if unit.policy == RANDOM:
+            return factories.agent(RANDOM, unit.seed)
+        return make_reference(unit.policy, to_serve, sessions)
 
     lives = live(to_serve, serving, TEST_LUCK + unit.seed, plan.max_steps, plan.reward)
     scratch = own / "users.partial.npz"
@@ -221,16 +228,13 @@ def logged(world: World, policy: Policy, num_slates: int, seed: int) -> Interact
     """
     platform = Platform(world, policy, seed=seed)
     num_days = 1
-    while len(log := _shown(platform, num_days)) < num_slates:
+    platform.run(num_days)
+    while len(log := platform.log()) < num_slates:
         if (platform.service.due == NEVER).all() or num_days > _MOST_LOG_DAYS:
             raise ValueError(
                 f"num_steps must leave users to be logged: of {num_slates} slates all {world.population.num_users} "
                 f"users saw {len(log)}; a world with more users may do"
             )
         num_days *= 2
+        platform.run(num_days)
     return log.take(slice(0, num_slates))
-
-
-def _shown(platform: Platform, num_days: int) -> InteractionLog:
-    platform.run(num_days)
-    return platform.log()

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from recsim_lab.envs.seats import REWARDS
-from recsim_lab.policy import NEVER, Policy
-from recsim_lab.simulation.sessions import Sessions, population_sessions
+from recsim_lab.envs.seats import Seats
+from recsim_lab.policy import Policy
+from recsim_lab.simulation.sessions import HISTORY, Sessions
 from recsim_lab.simulation.world import World
 
 A = np.ndarray
@@ -23,46 +23,24 @@ class Lives:
     num_slates: Int[A, " users"]
 
 
-def live(
-    world: World,
-    policy: Callable[[Sessions], Policy],
-    seed: int,
-    max_steps: int,
-    reward: str = "world",
-    num_slots: int | None = None,
-) -> Lives:
+def live(world: World, policy: Callable[[Sessions], Policy], seed: int, max_steps: int, reward: str = "world") -> Lives:
     """Serve each user once, until they leave for good or have seen `max_steps` slates.
 
     `policy` is given the sessions, which references watch. Under one seed the users meet every policy with the same
     luck, so differences between policies are paired by user. `reward` is one of `recsim_lab.envs.seats.REWARDS`.
     """
-    if reward not in REWARDS:
-        raise ValueError(f"reward must be one of {', '.join(REWARDS)}, got {reward!r}")
-    if max_steps < 1:
-        raise ValueError(f"max_steps must be at least 1, got {max_steps}")
-    sessions = population_sessions(world, seed, num_slots)
-    serving = policy(sessions)
-    rows = np.arange(len(sessions))
-    total, first, num_slates = np.zeros(len(rows)), np.zeros(len(rows)), np.zeros(len(rows), np.int64)
-    sessions.open(rows, sessions.first_visit(rows))
-    for step in range(max_steps):
-        answer = serving.recommend(sessions.observe(rows), sessions.num_slots, sessions.draws(rows))
-        response = sessions.answer(rows, answer.items)
-        leaving = rows[response.left]
-        due = sessions.close(leaving)
-        away = np.full(len(rows), NEVER)
-        away[response.left] = due - sessions.state["tick"][leaving]
-        earned = REWARDS[reward](sessions.state, rows, response, away)
-        total[rows] += earned
-        num_slates[rows] += 1
-        if step == 0:
-            first[rows] = earned
-        back = due != NEVER
-        sessions.open(leaving[back], due[back])
-        rows = np.setdiff1d(rows, leaving[~back], assume_unique=True)
-        if not len(rows):
-            break
-    return Lives(total, first, num_slates)
+    seats = Seats(world, None, max_steps, reward, HISTORY, 0, (), {})
+    seats.sit_all(seed)
+    sessions, rows, serving = seats.sessions, seats.rows, policy(seats.sessions)
+    total, first = np.zeros(len(rows)), np.zeros(len(rows))
+    while len(rows):
+        answer = serving.recommend(sessions.observe(rows), seats.num_slots, sessions.draws(rows))
+        outcome = seats.step(rows, answer.items)
+        new = seats.steps[rows] == 1
+        first[rows[new]] = outcome.reward[new]
+        total[rows] += outcome.reward
+        rows = rows[~(outcome.terminated | outcome.truncated)]
+    return Lives(total, first, seats.steps)
 
 
 def divided(world: World, share: float, seed: int) -> tuple[World, World]:

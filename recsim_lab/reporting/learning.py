@@ -60,7 +60,8 @@ def write_learning_report(
     )
     for name, figure in zip(("life", "first"), figures, strict=True):
         write_figure(folder / "figures" / f"gain-{name}.svg", figure)
-    sections.append(Section(f"What {judged} earns above others", _JUDGED, (*figures, _table(gains))))
+    told = "After the largest number of slates." if sections else _JUDGED
+    sections.append(Section(f"What {judged} earns above others", told, (*figures, _table(gains))))
     if len(curves):
         figure = learning_curves(curves, "reward", "reward per slate while it learns", {})
         write_figure(folder / "figures" / "training.svg", figure)
@@ -79,8 +80,10 @@ def write_learning_report(
 
 
 def short_names(plan: LearningPlan) -> dict[str, str]:
-    """Each policy without the parameters that all learners of its family share, with how it learned."""
-    specs = [learner.agent.partition(":") for learner in plan.learners]
+    """Each policy without the parameters that all learners of its family share, with how it learned; what is made of
+    parts in brackets keeps its name."""
+    whole = {learner.agent for learner in plan.learners if "(" in learner.agent}
+    specs = [(a, "", "") if a in whole else a.partition(":") for a in (learner.agent for learner in plan.learners)]
     parameters = {
         family: [set(text.split(",")) for other, _, text in specs if other == family] for family, _, _ in specs
     }

@@ -80,28 +80,16 @@ def _assert_learned(model: Any, see: Callable[[Any], Any], world: World) -> None
     assert gain.mean() > 4 * gain.std() / np.sqrt(len(gain))
 
 
-def test_dqn_learns_which_candidates_are_good() -> None:
-    world = _one_good_genre(num_slots=1)
-    see = lambda env: wrap(env, CandidateSets, num_candidates=5)  # noqa: E731
-    model = stable_baselines3.DQN(
-        "MlpPolicy",
-        see(SlateEnv(world)),
-        learning_rate=2e-3,
-        learning_starts=200,
-        gamma=0.0,
-        train_freq=2,
-        exploration_fraction=0.5,
-        seed=0,
-        device="cpu",
-    ).learn(2000)
-    _assert_learned(model, see, world)
-
-
-def test_dqn_learns_which_of_all_slates_is_good() -> None:
-    world = _one_good_genre(num_slots=2)
-    see = lambda env: wrap(env, CandidateSets, num_candidates=4, slates="unordered")  # noqa: E731
+@pytest.mark.parametrize(
+    ("num_slots", "parameters", "num_actions"),
+    [(1, {"num_candidates": 5}, 5), (2, {"num_candidates": 4, "slates": "unordered"}, 6)],
+    ids=["candidates", "all slates"],
+)
+def test_dqn_learns_which_is_good(num_slots: int, parameters: dict[str, Any], num_actions: int) -> None:
+    world = _one_good_genre(num_slots=num_slots)
+    see = lambda env: wrap(env, CandidateSets, **parameters)  # noqa: E731
     env = see(SlateEnv(world))
-    assert env.action_space == gymnasium.spaces.Discrete(6)
+    assert env.action_space == gymnasium.spaces.Discrete(num_actions)
     model = stable_baselines3.DQN(
         "MlpPolicy",
         env,

@@ -1,6 +1,5 @@
 """Learners are taught as the plan says, judged by users they never met, and a killed run goes on."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from recsim_lab.policy import Agent
 from recsim_lab.simulation.presets import make_world
 from recsim_lab.simulation.world import World
 from scenarios.teaching import curves_of, teach
+from tests.killed import interrupted_at
 
 
 def _world(name: str, seed: int) -> World:
@@ -116,21 +116,9 @@ def test_curves_are_of_all_that_acted(lives: pd.DataFrame, folder: Path) -> None
 
 
 @pytest.mark.parametrize("num_moves", [2, 7, 11])
-def test_a_run_that_stops_anywhere_ends_the_same(
-    lives: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_moves: int
-) -> None:
-    move, moves = os.replace, 0
-
-    def stop(source: Any, target: Any) -> None:
-        nonlocal moves
-        if moves == num_moves:
-            raise KeyboardInterrupt
-        moves += 1
-        move(source, target)
-
+def test_a_run_that_stops_anywhere_ends_the_same(lives: pd.DataFrame, tmp_path: Path, num_moves: int) -> None:
     plan = replace(PLAN, seeds=(0,))
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(os, "replace", stop)
+    with interrupted_at(num_moves), pytest.raises(KeyboardInterrupt):
         run_learning(plan, FACTORIES, teach, tmp_path)
     again = run_learning(plan, FACTORIES, teach, tmp_path)
     expected = lives[lives["seed"] == 0].reset_index(drop=True)
@@ -151,6 +139,7 @@ def test_what_learns_from_logs_alone_is_told_apart(tmp_path: Path) -> None:
         ({"num_steps": (0,)}, "num_steps must be at least 1, got 0"),
         ({"num_seats": 0}, "num_seats must be at least 1, got 0"),
         ({"references": ("random", "random")}, "distinct, got 'random' more than once"),
+        ({"references": ("popularity",)}, "references must need no learning, as .*, got 'popularity'"),
     ],
 )
 def test_a_wrong_plan_is_named(changes: dict[str, Any], message: str) -> None:

@@ -35,6 +35,7 @@ from recsim_lab.simulation.feedback import ClicksOnly
 from recsim_lab.simulation.presets import make_world
 from recsim_lab.simulation.world import World
 from recsim_lab.streams import Draws
+from tests.killed import interrupted_at
 
 SameLog = Callable[[InteractionLog, InteractionLog], None]
 ROOT = Path(__file__).parents[2]
@@ -88,7 +89,7 @@ def test_a_killed_run_goes_on_to_the_same_end(
 
 
 def test_a_run_that_stops_at_any_file_goes_on_to_the_same_end(
-    world: World, tmp_path: Path, assert_same_log: SameLog, monkeypatch: pytest.MonkeyPatch
+    world: World, tmp_path: Path, assert_same_log: SameLog
 ) -> None:
     """Every file is moved to its place in the end, so stopping at each move is stopping everywhere."""
     world = replace(world, session_steps=2)
@@ -96,26 +97,15 @@ def test_a_run_that_stops_at_any_file_goes_on_to_the_same_end(
     num_days = 2
     whole = Platform(world, _policy("ease"), folder=tmp_path / "whole", **plan)
     log = whole.run(num_days)
-    move = os.replace
     stopped = 0
     while True:
         folder = tmp_path / str(stopped)
-        moves = 0
-
-        def stop(source: Any, target: Any, last: int = stopped) -> None:
-            nonlocal moves
-            if moves == last:
-                raise KeyboardInterrupt
-            moves += 1
-            move(source, target)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "replace", stop)
-            try:
+        try:
+            with interrupted_at(stopped):
                 Platform(world, _policy("ease"), folder=folder, **plan).run(num_days)
-                break
-            except KeyboardInterrupt:
-                pass
+            break
+        except KeyboardInterrupt:
+            pass
         resumed = Platform(world, _policy("ease"), folder=folder, **plan)
         assert resumed.service.day <= num_days
         assert len(list((folder / "log").glob("day=*/log.parquet"))) == resumed.service.day
@@ -136,7 +126,6 @@ def test_a_twin_goes_on_from_its_own_folder(
     world: World,
     tmp_path: Path,
     assert_same_log: SameLog,
-    monkeypatch: pytest.MonkeyPatch,
     num_moves: int,
     days_in_memory: int | None,
 ) -> None:
@@ -146,17 +135,7 @@ def test_a_twin_goes_on_from_its_own_folder(
     whole = parent.fork(_policy("ease"), **plan)
     whole.run(5)
     plan |= {"folder": tmp_path / "twin", "days_in_memory": days_in_memory}
-    move, moves = os.replace, 0
-
-    def stop(source: Any, target: Any) -> None:
-        nonlocal moves
-        if moves == num_moves:
-            raise KeyboardInterrupt
-        moves += 1
-        move(source, target)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(os, "replace", stop)
+    with interrupted_at(num_moves), pytest.raises(KeyboardInterrupt):
         parent.fork(_policy("ease"), **plan).run(5)
     resumed = parent.fork(_policy("ease"), **plan)
     assert resumed.service.day < 5

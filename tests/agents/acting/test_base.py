@@ -18,6 +18,7 @@ from agents.registry import make_agent
 from recsim_lab.envs.slate_vector_env import SlateVectorEnv
 from recsim_lab.policy import Observation
 from recsim_lab.streams import draws_of
+from tests.killed import interrupted_at
 
 A = np.ndarray
 Seats = Callable[..., SlateVectorEnv]
@@ -94,30 +95,19 @@ def test_a_stopped_run_goes_on_to_the_same_end(spec: str, seats: Seats, tmp_path
 
 
 @pytest.mark.parametrize("spec", [SPECS[0], SPECS[2]])
-def test_a_run_that_stops_at_any_file_goes_on_to_the_same_end(
-    spec: str, seats: Seats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_stops_at_any_file_goes_on_to_the_same_end(spec: str, seats: Seats, tmp_path: Path) -> None:
     """Every file is moved to its place in the end, so stopping at each move is stopping everywhere."""
     whole = _agent(spec)
     whole.train(seats(), NUM_STEPS, Diary(tmp_path / "whole", checkpoint_seconds=0))
-    move, stopped = os.replace, 0
+    stopped = 0
     while True:
-        folder, moves = tmp_path / str(stopped), 0
-
-        def stop(source: Any, target: Any, last: int = stopped) -> None:
-            nonlocal moves
-            if moves == last:
-                raise KeyboardInterrupt
-            moves += 1
-            move(source, target)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "replace", stop)
-            try:
+        folder = tmp_path / str(stopped)
+        try:
+            with interrupted_at(stopped):
                 _agent(spec).train(seats(), NUM_STEPS, Diary(folder, checkpoint_seconds=0))
-                break
-            except KeyboardInterrupt:
-                stopped += 1
+            break
+        except KeyboardInterrupt:
+            stopped += 1
         resumed = _agent(spec)
         resumed.train(seats(), NUM_STEPS, Diary(folder, checkpoint_seconds=0))
         _assert_same(whole, resumed)

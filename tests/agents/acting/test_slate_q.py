@@ -185,7 +185,7 @@ def test_values_count_in_what_a_life_is_worth(log: InteractionLog) -> None:
             one.begin(log.features, 5)
         batch = experience.take(slice(0, 64))
         batch = replace(batch, earned=np.full(batch.earned.shape, reward / 5, np.float32))
-        agent.update(batch, other._network(), log.features)
+        agent.learn_from(batch, other._network(), log.features)
         assert float(agent._network().unit) == float(other._network().unit) == pytest.approx(unit)
 
 

@@ -31,6 +31,7 @@ from recsim_lab.platform import Platform, Retraining
 from recsim_lab.policy import NEVER, TICKS_PER_DAY, Observation, Policy
 from recsim_lab.simulation.presets import make_world
 from recsim_lab.simulation.world import World
+from tests.killed import interrupted_at
 
 ROOT = Path(__file__).parents[3]
 EASE = "ease:regularization=20"
@@ -306,21 +307,11 @@ def test_the_models_nearest_users_are_nearest_by_its_scores(platform: Platform) 
 
 @pytest.mark.parametrize("num_moves", [3, 9, 14, 21, 26, 29])
 def test_a_run_that_stops_anywhere_ends_the_same(
-    tmp_path: Path, timeline: pd.DataFrame, outcomes: list[Outcome], monkeypatch: pytest.MonkeyPatch, num_moves: int
+    tmp_path: Path, timeline: pd.DataFrame, outcomes: list[Outcome], num_moves: int
 ) -> None:
     """Every file is moved to its place in the end; the run stops at such a move, and is begun again."""
     plan = replace(PLAN, seeds=(0,), arms=PLAN.arms[:2])
-    move, moves = os.replace, 0
-
-    def stop(source: Any, target: Any) -> None:
-        nonlocal moves
-        if moves == num_moves:
-            raise KeyboardInterrupt
-        moves += 1
-        move(source, target)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(os, "replace", stop)
+    with interrupted_at(num_moves), pytest.raises(KeyboardInterrupt):
         run_feedback(plan, FACTORIES, tmp_path)
     again = run_feedback(plan, FACTORIES, tmp_path)
     whole = {o.unit: o for o in outcomes}
