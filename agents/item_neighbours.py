@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar, final
 
+import numba
 import numpy as np
 from jaxtyping import Float, Float32, Int
 from scipy.sparse import csr_array
 
 from agents.base import learned
 from agents.item_to_item import ItemToItem
+from recsim_lab.compile import kernel
 from recsim_lab.policy import top_items
 
 A = np.ndarray
@@ -47,9 +49,20 @@ class ItemKNN(ItemToItem):
         self.similarity, self.listener, self.listener_start = weights.data, weights.indices, weights.indptr
 
     def sum_weights(self, histories: csr_array) -> Float32[A, "rows items"]:
-        num_items = histories.shape[1]
-        weights = csr_array((self.similarity, self.listener, self.listener_start), shape=(num_items, num_items))
-        return (histories @ weights).toarray()
+        scores = np.zeros(histories.shape, np.float32)
+        learned = (self.similarity, self.listener, self.listener_start)
+        _add_weights(scores, histories.indices, histories.indptr, *learned)
+        return scores
+
+
+@kernel
+def _add_weights(scores, items, start, similarity, listener, listener_start):  # type: ignore[no-untyped-def]
+    """To each row's scores add the weights of its items; what listens is known, so no sparse product is laid out."""
+    for row in numba.prange(scores.shape[0]):
+        for place in range(start[row], start[row + 1]):
+            item = items[place]
+            for weight in range(listener_start[item], listener_start[item + 1]):
+                scores[row, listener[weight]] += similarity[weight]
 
 
 def nearest_neighbours(clicks: csr_array, num_neighbours: int, shrinkage: float) -> csr_array:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int32
 
 from recsim_lab.policy import TICKS_PER_DAY, FeatureTable, Field, Observation, Recommendation
 
@@ -127,6 +127,27 @@ class InteractionLog:
         if self.served is not None:
             return self.served.observations(rows)
         rows = np.arange(len(self)) if rows is None else rows
+        clicked, clicked_tick, shown = self._pasts(rows)
+        return Observation(
+            user=self.user[rows],
+            session=self.session[rows],
+            step=self.step[rows],
+            tick=self.tick[rows],
+            device=self.device[rows],
+            clicked=clicked,
+            clicked_tick=clicked_tick,
+            shown=shown,
+            features=self.features,
+            blocked=np.zeros((len(rows), 0), np.int32),
+        )
+
+    def _pasts(
+        self, rows: Int[A, " requests"]
+    ) -> tuple[Int32[A, "requests history"], Int32[A, "requests history"], Int32[A, "requests shown"]]:
+        """The clicks before each request, their ticks, and the slates of its session so far."""
+        if not self.history and not self.shown:
+            nothing = np.zeros((len(rows), 0), np.int32)
+            return nothing, nothing, nothing
         order = np.lexsort((self.step, self.session, self.user))
         place = np.empty(len(self), np.int64)
         place[order] = np.arange(len(self))
@@ -155,17 +176,10 @@ class InteractionLog:
         def pick(values: A, fill: int) -> A:
             return np.where(mine, values[newest], fill) if len(values) else np.full(mine.shape, fill)
 
-        return Observation(
-            user=self.user[rows],
-            session=self.session[rows],
-            step=self.step[rows],
-            tick=self.tick[rows],
-            device=self.device[rows],
-            clicked=pick(items, -1).astype(np.int32),
-            clicked_tick=pick(ticks, -1).astype(np.int32),
-            shown=slates.reshape(len(rows), back.shape[1] * self.num_slots).astype(np.int32),
-            features=self.features,
-            blocked=np.zeros((len(rows), 0), np.int32),
+        return (
+            pick(items, -1).astype(np.int32),
+            pick(ticks, -1).astype(np.int32),
+            slates.reshape(len(rows), back.shape[1] * self.num_slots).astype(np.int32),
         )
 
     def to_frame(self) -> "pd.DataFrame":

@@ -47,17 +47,18 @@ from recsim_lab.reporting.words import interval_words
 from scenarios.command_line import console, counting, parse, plain_errors, run_folder, show_table
 from scenarios.factories import FACTORIES
 
-SMALL = "num_users=200,num_items=400,new_items_a_day=2"
+SMALL = "num_items=400,new_items_a_day=2"
 WORLDS = (
-    f"everyday:{SMALL}",
-    f"static:{SMALL}",
-    "movielens:num_users=200,num_items=400",
-    "everyday:num_users=200,num_items=400,new_items_a_day=30,lifetime_days=10",
-    f"everyday:{SMALL},appeal=1.0,clickbait=1.0",
-    f"everyday:{SMALL},intent=4.0,boredom=0.6",
+    f"everyday:num_users=150,{SMALL}",
+    f"static:num_users=40,{SMALL}",
+    "movielens:num_users=100,num_items=400",
+    "everyday:num_users=150,num_items=400,new_items_a_day=30,lifetime_days=10",
+    f"everyday:num_users=150,{SMALL},appeal=1.0,clickbait=1.0",
+    f"everyday:num_users=150,{SMALL},intent=4.0,boredom=0.6",
 )
 """The default world, one whose users never change, MovieLens, news that are gone after ten days, hits and clickbait,
-and users of moods."""
+and users of moods. Where users visit more often there are fewer of them, so that logs hold about as many slates."""
+DEMO_WORLDS = (f"everyday:num_users=200,{SMALL}", "movielens:num_users=200,num_items=400")
 SWITCHES = {
     "position bias": "position=0",
     "drift": "drift=0",
@@ -95,7 +96,7 @@ class Config:
 
     name: str = "demo"
     """Folder of the run under runs/offline_online/."""
-    worlds: tuple[str, ...] = (WORLDS[0], WORLDS[2])
+    worlds: tuple[str, ...] = DEMO_WORLDS
     """Presets with their parameters, such as everyday:drift=0."""
     logging_policies: tuple[str, ...] = ("random", "popularity:epsilon=0.2")
     """The agents that collect the logs."""

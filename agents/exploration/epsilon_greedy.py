@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import final
 
+import numba
 import numpy as np
 from jaxtyping import Float, Int
 
 from agents.baselines import RANDOM, Random
 from agents.eligible import EligibleItems, can_stand, draw_unplaced, eligible_items
 from agents.exploration.base import Exploration, rule_out
+from recsim_lab.compile import kernel
 from recsim_lab.policy import Observation, Recommendation, answered
 from recsim_lab.probabilities import Probabilities, certain, exactly, given_answers, is_certain, mixture
 from recsim_lab.streams import Draws
@@ -142,22 +144,34 @@ def marginal_probability(
     places ours with probability 1/(n - k) and one of those before with m/(n - k); greed places one of those
     before, or ours if there is none.
     """
-    num_rows, num_slots = place.shape
-    marginal, greed = np.empty(place.shape), 1 - epsilon
-    # chance[:, item, d]: the item of this slot is not placed yet, and d of those before it are.
-    chance = np.zeros((num_rows, num_slots, num_slots + 1))
-    chance[:, :, 0] = 1.0
-    for slot in range(num_slots):
-        explored = (epsilon / (num_eligible - slot))[:, None, None]
-        before = np.maximum(place[:, slot:, None] - np.arange(slot + 1), 0)
-        placed = explored + greed[:, None, None] * (before == 0)
-        fewer = explored * before + greed[:, None, None] * (before > 0)
-        now = chance[:, slot:, : slot + 1]
-        marginal[:, slot] = (now[:, 0] * placed[:, 0]).sum(axis=1)
-        moved = now * fewer
-        now *= 1 - placed - fewer
-        chance[:, slot:, 1 : slot + 2] += moved
+    marginal = np.empty(place.shape)
+    _follow(marginal, place, num_eligible, epsilon.astype(np.float64))
     return marginal
+
+
+@kernel
+def _follow(marginal, place, num_eligible, epsilon):  # type: ignore[no-untyped-def]
+    num_slots = place.shape[1]
+    for row in numba.prange(marginal.shape[0]):
+        greed = 1 - epsilon[row]
+        # chance[d]: the item is not placed yet, and d of those before it are.
+        chance = np.empty(num_slots + 1)
+        for slot in range(num_slots):
+            chance[:] = 0.0
+            chance[0] = 1.0
+            for passed in range(slot):
+                explored = epsilon[row] / (num_eligible[row] - passed)
+                for d in range(passed, -1, -1):
+                    before = max(place[row, slot] - d, 0)
+                    placed = explored + (greed if before == 0 else 0.0)
+                    fewer = explored * before + (greed if before > 0 else 0.0)
+                    chance[d + 1] += chance[d] * fewer
+                    chance[d] *= 1 - placed - fewer
+            explored = epsilon[row] / (num_eligible[row] - slot)
+            total = 0.0
+            for d in range(slot + 1):
+                total += chance[d] * (explored + (greed if place[row, slot] <= d else 0.0))
+            marginal[row, slot] = total
 
 
 def prefix_probability(

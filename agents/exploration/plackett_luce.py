@@ -82,6 +82,19 @@ class PlackettLuce(Wrapper):
 
         return told_in_pieces(observation, slates, tell)
 
+    def support(self, observation: Observation, slates: Int[A, "rows slots"]) -> Probabilities:
+        """What can come first can come in any slot; of items that hardly ever come first it is not known."""
+        eligible, scores = observation.eligible(), self._scores(observation)
+        check_slots(eligible, slates.shape[1])
+
+        def tell(requests: Observation, slates: Int[A, "piece slots"], rows: slice) -> Probabilities:
+            race = self._race(scores[rows], eligible[rows])
+            first = race.next_probability(slates, np.full_like(slates, -1))
+            slot = np.where((first == 0) & race.has(slates), np.nan, first)
+            return exactly(slot, np.cumprod(race.next_probability(slates), axis=1))
+
+        return told_in_pieces(observation, slates, tell)
+
     def _scores(self, observation: Observation) -> Float[A, "rows items"]:
         assert isinstance(self.policy, Scorer)
         return self.policy.scores(observation)

@@ -46,7 +46,7 @@ def run_arm(unit: LoopUnit, plan: FeedbackPlan, factories: Factories, folder: Pa
         "num_retrainings": platform.service.num_retrainings,
         "bubble": loop.measured(),
         "rewards": _rewards(unit, arm, platform, plan, factories, folder),
-        "worth": _worth(unit.seed, platform, start, log, plan, factories),
+        "worth": _worth(unit.seed, platform, start, plan, factories, folder),
     }
     loop.write_users(platform)
     RunFolder(place).write_text("result.json", json.dumps(result))
@@ -212,13 +212,20 @@ def _platform(
     return twin
 
 
+@lru_cache(maxsize=1)
+def _target(seed: int, plan: FeedbackPlan, factories: Factories, folder: Path) -> Policy:
+    """The `target`, which has learned from the log before the loop; kept for a worker's next arm."""
+    target = factories.agent(plan.target, seed)
+    target.learn(start_of_loop(seed, plan, factories, folder)[1])
+    return target
+
+
 def _worth(
-    seed: int, platform: Platform, start: Start, log: InteractionLog, plan: FeedbackPlan, factories: Factories
+    seed: int, platform: Platform, start: Start, plan: FeedbackPlan, factories: Factories, folder: Path
 ) -> dict[str, float]:
     """What the arm's log teaches, and what it tells of the `target` that has learned from the log before the loop."""
     recent = platform.log(plan.end_day - plan.window_days)
-    target = factories.agent(plan.target, seed)
-    target.learn(log)
+    target = _target(seed, plan, factories, folder)
     told = evaluability(platform, factories.rules(target), seed, factories.restrict)
     return worth_of_log(start.platform, recent, seed, plan, factories) | told
 
