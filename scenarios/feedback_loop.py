@@ -32,7 +32,7 @@ from recsim_lab.evaluation.feedback.differences import differences_table
 from recsim_lab.evaluation.feedback.equal_clicks import equal_clicks_table
 from recsim_lab.evaluation.feedback.frontier import frontier_table
 from recsim_lab.evaluation.feedback.narrowing import narrowing_table
-from recsim_lab.evaluation.feedback.plan import CONTROLS, NULL_TWIN, Arm, FeedbackPlan
+from recsim_lab.evaluation.feedback.plan import NULL_TWIN, Arm, FeedbackPlan
 from recsim_lab.evaluation.feedback.present import present_table
 from recsim_lab.evaluation.feedback.prices import remedies_table
 from recsim_lab.evaluation.feedback.study import check_feedback, examples_table, run_feedback, timeline_table
@@ -60,7 +60,7 @@ MORE_REMEDIES = {
     "bandit over models": "bandit({model}; item-knn; popularity)",
     "calibrated, epsilon .05": "{model_with}calibrated=0.5,epsilon=0.05",
 }
-REFERENCE_CONTROLS = ("oracle", "organic")
+REFERENCE_CONTROLS = ("oracle", "organic", "top-topic")
 DIALS = {
     "epsilon": ("{model_with}epsilon={setting}", (0.02, 0.05, 0.1, 0.2)),
     "random last slots": ("by-slot({model}; random at {slots})", (1, 2, 3, 4)),
@@ -133,7 +133,6 @@ class Config:
             *(Arm(name, name, role="control") for name in REFERENCE_CONTROLS),
             Arm("frozen", self.model, learns=False, role="control"),
             Arm("learns from random slots", _spec("{model_with}data=random,epsilon=0.2", self.model), role="control"),
-            *(Arm(name, policy, role="control") for name, policy in CONTROLS.items()),
             Arm(NULL_TWIN, self.model, luck="null", role="control"),
         ]
         return FeedbackPlan(

@@ -88,7 +88,7 @@ def attribution() -> pandas.DataFrame:
 
 CONTROLS = (
     *(Arm(name, name, role="control") for name in ("random", "oracle", "organic", "top-topic")),
-    Arm("homogeniser", "oracle-appeal", role="control"),
+    Arm("popularity", "popularity", role="control"),
     Arm("frozen", "mf", learns=False, role="control"),
     Arm(NULL_TWIN, "mf", luck="null", role="control"),
 )

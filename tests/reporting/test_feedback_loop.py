@@ -200,7 +200,7 @@ def test_welfare_is_told_against_no_remedy(run):
 
 
 def test_the_controls_say_what_failed(planted_loop):
-    moved = {("homogeniser", "gini"): 0.3, ("null twin", "drift"): 0.5}
+    moved = {("popularity", "gini"): 0.3, ("null twin", "drift"): 0.5}
     plan, tables = planted_loop(moved=moved)
     run = LoopRun(plan, tables, ())
     told, table = trust(run).text, controls(run).frame

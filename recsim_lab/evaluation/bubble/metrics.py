@@ -8,9 +8,9 @@ Level = Literal["exposure", "consumption", "preference"]
 Direction = Literal["within", "between"]
 """Within users (each meets ever fewer kinds of things), or between them (all meet the same, or the same few items)."""
 Narrower = Literal["higher", "lower"]
-Control = Literal["homogeniser", "top-topic"]
-"""Policies made to tighten the bubble: everybody is shown the same most popular items; everybody is shown items of
-their own favourite topic alone."""
+Control = Literal["popularity", "top-topic"]
+"""Policies that tighten the bubble, each in one direction: everybody is shown the same most popular items, which makes
+them alike; everybody is shown items of their own favourite topic alone."""
 
 PAIR_KINDS = ("random", "true_nearest", "model_nearest")
 """Users who are compared: at random, nearest by preference when the loop began, nearest by the arm's own model."""
@@ -51,7 +51,7 @@ def _within(name: str, narrower: Narrower, meaning: str) -> tuple[BubbleMetric, 
 
 
 def _between(name: str, narrower: Narrower, meaning: str) -> tuple[BubbleMetric, ...]:
-    return _met(name, "between", narrower, "homogeniser", meaning)
+    return _met(name, "between", narrower, "popularity", meaning)
 
 
 def _in_order(*metrics: BubbleMetric) -> tuple[BubbleMetric, ...]:
@@ -106,7 +106,7 @@ METRICS: tuple[BubbleMetric, ...] = _in_order(
         "exposure",
         "within",
         "higher",
-        "top-topic",
+        "popularity",
         "How far the topics shown to a user are from those clicked before; topics left out weigh most.",
     ),
     BubbleMetric(
@@ -114,7 +114,7 @@ METRICS: tuple[BubbleMetric, ...] = _in_order(
         "exposure",
         "within",
         "higher",
-        "top-topic",
+        "popularity",
         "How far the topics shown to a user are from those clicked before, either way alike.",
     ),
     BubbleMetric(
@@ -130,7 +130,7 @@ METRICS: tuple[BubbleMetric, ...] = _in_order(
         "exposure",
         "between",
         "higher",
-        "homogeniser",
+        "popularity",
         "How much likelier items liked by many are to reach those who like them (0: alike; below 0: the reverse).",
     ),
     BubbleMetric(
@@ -154,7 +154,7 @@ METRICS: tuple[BubbleMetric, ...] = _in_order(
         "consumption",
         "between",
         "lower",
-        "homogeniser",
+        "popularity",
         "How far apart in content the average clicks of two users are.",
     ),
     BubbleMetric(
@@ -205,15 +205,15 @@ METRICS: tuple[BubbleMetric, ...] = _in_order(
         "preference",
         "between",
         "lower",
-        "homogeniser",
+        "popularity",
         "How far apart the tastes of two users are, as a multiple of what it was when the loop began.",
     ),
     BubbleMetric(
-        "mean_cosine", "preference", "between", "higher", "homogeniser", "How alike the tastes of two users are."
+        "mean_cosine", "preference", "between", "higher", "popularity", "How alike the tastes of two users are."
     ),
     *(
         BubbleMetric(
-            f"cosine_{kind}", "preference", "between", "higher", "homogeniser", f"How alike the tastes of {who} are."
+            f"cosine_{kind}", "preference", "between", "higher", "popularity", f"How alike the tastes of {who} are."
         )
         for kind, who in _PAIRS.items()
         if kind != "random"

@@ -15,9 +15,6 @@ NOBODY = "nobody served"
 """The run in which nothing is shown: only preferences are known of it, which drift by themselves."""
 START = "start"
 """The moment when the loop begins, told as if it were a run: tastes before anything has moved them."""
-CONTROLS = {"homogeniser": "oracle-appeal", "top-topic": "top-topic"}
-"""The positive controls by the names that `bubble.metrics` gives them, and the references that play them: all are shown
-what is most appealing; all are shown their own favourite topic."""
 
 
 @dataclass(frozen=True)

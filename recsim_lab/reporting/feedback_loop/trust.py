@@ -26,8 +26,8 @@ def trust(run: LoopRun) -> Section:
     false = table[table["null_flagged"] == 1]
     told = table["null_flagged"].notna().sum()
     sentences = [
-        "Metrics are put to the test before they are believed. Slates made to tighten the bubble (all are shown what "
-        "is most appealing, homogeniser; all are shown their favourite topic alone, top-topic) must move each metric "
+        "Metrics are put to the test before they are believed. Slates that tighten the bubble (all are shown the most "
+        "popular items, popularity; all are shown their favourite topic alone, top-topic) must move each metric "
         f"towards narrow, against slates that follow each user's own taste ({UNBUBBLED}). And no metric may tell the "
         "loop from its null twin, which is the loop under other luck."
     ]

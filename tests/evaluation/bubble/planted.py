@@ -26,7 +26,7 @@ from recsim_lab.evaluation.bubble.interactions import item_counts
 
 NUM_USERS, NUM_ITEMS, NUM_TOPICS, NUM_DIMS, NUM_SLOTS = 400, 300, 6, 5, 8
 NUM_DRAWN = 10
-POLICIES = ("taste", "homogeniser", "top-topic")
+POLICIES = ("taste", "popularity", "top-topic")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def of_topics(rng, topic):
 
 
 def slates(policy, rng, preference, ground):
-    if policy == "homogeniser":
+    if policy == "popularity":
         return np.tile(np.argsort(-ground.audience, kind="stable")[:NUM_SLOTS], (len(preference), 1))
     if policy == "top-topic":
         centroid = np.array([ground.latent[ground.topic == t].mean(axis=0) for t in range(NUM_TOPICS)])

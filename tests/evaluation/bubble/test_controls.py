@@ -21,14 +21,14 @@ def test_its_control_moves_it(metric):
 
 
 def test_every_level_has_controls_of_either_kind():
-    assert {metric.control for metric in METRICS} == {"homogeniser", "top-topic", None}
+    assert {metric.control for metric in METRICS} == {"popularity", "top-topic", None}
     for metric in METRICS:
         if metric.control is None:
             assert metric.name.endswith("_gap") or metric.name in ("first_component_share", "bimodality")
 
 
 def test_the_same_for_all_in_numbers():
-    told = bubble("homogeniser", 1)
+    told = bubble("popularity", 1)
     assert told["exposure", "effective_catalogue"] == pytest.approx(NUM_SLOTS)
     assert told["exposure", "coverage"] == pytest.approx(NUM_SLOTS / NUM_ITEMS)
     assert told["exposure", "gini"] == pytest.approx(1 - NUM_SLOTS / NUM_ITEMS)

@@ -61,7 +61,7 @@ PLAN = FeedbackPlan(
         Arm("twin", EASE, role="control"),
         Arm("frozen", EASE, learns=False, role="control"),
         *(Arm(name, name, role="control") for name in ("random", "organic", "top-topic")),
-        Arm("homogeniser", "oracle-appeal", role="control"),
+        Arm("popularity", "popularity", role="control"),
         Arm(NULL_TWIN, EASE, luck="null", role="control"),
     ),
     control_seeds=1,
@@ -270,7 +270,7 @@ def test_positive_controls_do_what_they_are_for(timeline: pd.DataFrame) -> None:
         return float(_of(timeline, arm)[4, "exposure", direction, metric])
 
     assert at("top-topic", "topic_entropy", "within") < at("organic", "topic_entropy", "within")
-    assert at("homogeniser", "jaccard_random", "between") > at("organic", "jaccard_random", "between")
+    assert at("popularity", "jaccard_random", "between") > at("organic", "jaccard_random", "between")
 
 
 def test_the_organic_order_depends_on_nothing_that_was_shown(platform: Platform) -> None:

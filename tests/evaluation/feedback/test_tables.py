@@ -27,7 +27,7 @@ PLAN = FeedbackPlan(
         Arm("tenth", "mf:epsilon=0.1", dial="epsilon", setting=0.1),
         Arm("free", "mf:mmr=0.1", dial="mmr", setting=0.1),
         *(Arm(name, name, role="control") for name in ("random", "organic", "top-topic")),
-        Arm("homogeniser", "oracle-appeal", role="control"),
+        Arm("popularity", "popularity", role="control"),
         Arm("frozen", "mf", learns=False, role="control"),
         Arm(NULL_TWIN, "mf", luck="null", role="control"),
     ),
