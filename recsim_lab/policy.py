@@ -216,13 +216,6 @@ class Policy(ABC):
     def probabilities(self, observation: Observation, slates: Int[A, "rows slots"]) -> Probabilities:
         """How likely this policy is to answer the requests with `slates`: exact, or a Monte Carlo estimate."""
 
-    def support(self, observation: Observation, slates: Int[A, "rows slots"]) -> Probabilities:
-        """Probabilities of which only counts whether they are zero, positive or unknown.
-
-        Where `probabilities` are dear and what can be shown is plain, a policy tells it by some other positive value.
-        """
-        return self.probabilities(observation, slates)
-
     def pair_probabilities(
         self,
         observation: Observation,

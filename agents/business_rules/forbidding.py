@@ -52,9 +52,6 @@ class Forbidding(Wrapper):
     def probabilities(self, observation: Observation, slates: Int[A, "rows slots"]) -> Probabilities:
         return self.policy.probabilities(self._under_rule(observation, slates.shape[1])[0], slates)
 
-    def support(self, observation: Observation, slates: Int[A, "rows slots"]) -> Probabilities:
-        return self.policy.support(self._under_rule(observation, slates.shape[1])[0], slates)
-
     def pair_probabilities(
         self,
         observation: Observation,

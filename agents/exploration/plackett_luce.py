@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from agents.base import LOWEST, named_with
-from agents.exploration.base import check_redraws
-from agents.exploration.race import Race, in_pieces, later_redrawn, only_first, told_in_pieces
+from agents.exploration.arrivals import arrival_probability
+from agents.exploration.race import Race, in_pieces, only_first, told_in_pieces
 from agents.wrapper import Wrapper
 from recsim_lab.policy import Observation, Recommendation, Scorer, answered, check_slots
-from recsim_lab.probabilities import NUM_REDRAWS, Probabilities, exactly, over_redraws
+from recsim_lab.probabilities import Probabilities, exactly
 from recsim_lab.streams import Draws
 
 A = np.ndarray
@@ -32,20 +32,18 @@ class PlackettLuce(Wrapper):
     scores count as they are: a model whose scores are log-odds or logits of a softmax then shows items as often as it
     believes in them, at temperature 1. Items that the model has no ground to judge count neither way and come last.
 
-    Prefixes are exact, marginals in the first slot too; in later slots `recommend` says NaN and `probabilities`
-    averages what each slot would hold given the slots before, over `redraws` of those.
+    Prefixes are exact, marginals in the first slot too; in later slots `recommend` says NaN, and `probabilities`
+    integrates over the time at which an item arrives, which is right to eight digits.
     """
 
     temperature: float | int
     standardised: bool = True
-    redraws: int = NUM_REDRAWS
 
     def __post_init__(self) -> None:
         if not isinstance(self.policy, Scorer):
             raise ValueError(f"policy must be a scorer, around which rules and other parts go, got {self.policy.name}")
         if not 0 < self.temperature < float("inf"):
             raise ValueError(f"temperature must be above 0 and finite, got {self.temperature}")
-        check_redraws(self.redraws)
 
     @property
     def name(self) -> str:
@@ -71,27 +69,7 @@ class PlackettLuce(Wrapper):
         def tell(requests: Observation, slates: Int[A, "piece slots"], rows: slice) -> Probabilities:
             race = self._race(scores[rows], eligible[rows])
             prefix = np.cumprod(race.next_probability(slates), axis=1)
-            if slates.shape[1] < 2:
-                return exactly(prefix, prefix)
-            redrawn = over_redraws(
-                lambda draws: exactly(race.next_probability(slates, race.draw(slates.shape[1], draws)), prefix),
-                requests,
-                self.redraws,
-            )
-            return later_redrawn(prefix, redrawn, race.has(slates))
-
-        return told_in_pieces(observation, slates, tell)
-
-    def support(self, observation: Observation, slates: Int[A, "rows slots"]) -> Probabilities:
-        """What can come first can come in any slot; of items that hardly ever come first it is not known."""
-        eligible, scores = observation.eligible(), self._scores(observation)
-        check_slots(eligible, slates.shape[1])
-
-        def tell(requests: Observation, slates: Int[A, "piece slots"], rows: slice) -> Probabilities:
-            race = self._race(scores[rows], eligible[rows])
-            first = race.next_probability(slates, np.full_like(slates, -1))
-            slot = np.where((first == 0) & race.has(slates), np.nan, first)
-            return exactly(slot, np.cumprod(race.next_probability(slates), axis=1))
+            return exactly(arrival_probability(race.logits, slates), prefix)
 
         return told_in_pieces(observation, slates, tell)
 

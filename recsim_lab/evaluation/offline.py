@@ -7,11 +7,12 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
-from recsim_lab.evaluation.protocols.candidates import Choice, FromRetriever, LoggedSlate
+from recsim_lab.evaluation.lists import first_items, list_metrics
+from recsim_lab.evaluation.protocols.candidates import Choice, FromRetriever, Full, LoggedSlate
 from recsim_lab.evaluation.protocols.protocol import Protocol
 from recsim_lab.evaluation.protocols.slates import slate_metrics
 from recsim_lab.evaluation.protocols.splits import Fold, Split
-from recsim_lab.evaluation.protocols.targets import Target, TrueChoice
+from recsim_lab.evaluation.protocols.targets import Click, Target, TrueChoice
 from recsim_lab.evaluation.ranking import WEIGHT, mean_metrics, ranking_metrics, weight_of
 from recsim_lab.evaluation.truth import Moments
 from recsim_lab.interaction_log import InteractionLog
@@ -154,7 +155,8 @@ def protocol_metrics(
 
     `ruled` is the same policy under the rules of production: its order is judged where a protocol has `rules`.
     Metrics of requests without a relevant item are NaN; under `WEIGHT` stands how much each request counts in means.
-    Protocols on the logged slate have one value of each metric, which stands for all its requests.
+    Protocols on the logged slate have one value of each metric, which stands for all its requests. Those against all
+    items, of clicks, also tell what the lists are made of (`list_metrics`), which no label decides.
     """
     found: dict[Protocol, list[Metrics]] = {protocol: [] for protocol in protocols}
     on_slates = {p: tested.slot_gains(p.target) for p in protocols if isinstance(p.candidates, LoggedSlate)}
@@ -163,15 +165,24 @@ def protocol_metrics(
     for rules, order, requests in ((True, ruled, tested.ruled), (False, policy, tested.observation)):
         ranked = [p for p in protocols if p.rules == rules and p not in on_slates]
         gains = {target: tested.gains(target) for target in dict.fromkeys(p.target for p in ranked)}
+        listed = [p for p in ranked if p.candidates == Full() and p.target == Click()]
+        length = min(max(cutoffs), int(tested.eligible[rules].sum(axis=1).min())) if len(tested) else 0
+        lists: list[Int[A, "requests items"]] = []
         for start in range(0, len(tested) if ranked else 0, BATCH):
             part = slice(start, start + BATCH)
             scores = offline_scores(order, requests.take(part))
             choice = tested.choice(part, rules)
+            if listed:
+                lists.append(first_items(scores, choice.eligible, length, choice.uniform))
             for protocol in ranked:
                 gain = gains[protocol.target][part]
                 valid = protocol.candidates.of(choice, gain > 0)
                 metrics = ranking_metrics(scores, gain, cutoffs, valid)
                 found[protocol].append(metrics | {WEIGHT: weight_of(gain)})
+        if lists:
+            eligible = tested.eligible[rules].any(axis=0)
+            told = list_metrics(np.concatenate(lists), eligible, tested.popularity, tested.log.features, cutoffs)
+            found |= {protocol: [_joined(found[protocol]) | told] for protocol in listed}
     return {protocol: _joined(parts) for protocol, parts in found.items()}
 
 

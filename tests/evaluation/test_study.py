@@ -20,7 +20,7 @@ from recsim_lab.evaluation import study, units
 from recsim_lab.evaluation.estimates import ESTIMATORS, estimators_table
 from recsim_lab.evaluation.online import ONLINE_METRICS
 from recsim_lab.evaluation.plan import Factories, Plan, Unit
-from recsim_lab.evaluation.protocols import RandomisedOnly, Return, TemporalSplit, usual_protocols
+from recsim_lab.evaluation.protocols import Click, Full, RandomisedOnly, Return, TemporalSplit, usual_protocols
 from recsim_lab.evaluation.study import Tables, run_study
 from recsim_lab.interaction_log import read_log
 from recsim_lab.policy import Observation, Policy
@@ -127,6 +127,8 @@ def test_every_protocol_and_every_online_metric_is_there(tables: Tables) -> None
         if protocol.target != Return():
             assert names > ranking, protocol.name
             assert columns[known].map(lambda value: 0 <= value < 12).all(axis=None), protocol.name
+            of_lists = protocol.candidates == Full() and protocol.target == Click()
+            assert ({"coverage@5", "novelty@5", "diversity@5"} <= names) == of_lists, protocol.name
         assert columns[~known].isna().all(axis=None), protocol.name
     assert {f"replicate/{name}" for name in ONLINE_METRICS} <= set(scores)
     assert agents.loc[agents["deployment"] != "retrained", "replicate/clicks_per_slate"].notna().all()

@@ -222,7 +222,7 @@ def _impossible(
             shares += np.stack([missing.mean(axis=1), missing.any(axis=1)] * 2, axis=1)
             continue
         assert logging is not None
-        told = logging.support(observation, items)
+        told = logging.probabilities(observation, items)
         never, last = told.marginal == 0, told.prefix[:, -1]
         maybe = never | np.isnan(told.marginal)
         shares += np.stack([never.mean(axis=1), last == 0, maybe.mean(axis=1), (last == 0) | np.isnan(last)], axis=1)

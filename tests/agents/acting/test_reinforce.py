@@ -232,7 +232,7 @@ def test_an_empty_log_teaches_nothing(log: InteractionLog) -> None:
 
 def test_served_as_it_learned_its_propensities_are_true(toy: Callable[..., Any], requests: Requests) -> None:
     spec = "reinforce:discount=0,learning_rate=.02,dim=8,newest=2,boltzmann=1,standardised=false"
-    agent = replace(make_agent(spec, seed=3), redraws=200)
+    agent = make_agent(spec, seed=3)
     agent.policy.train(toy(16, 51, 2, "first three"), 48)
     request = requests([0], 51, clicked=[[1, 2]], blocked=[[5]])
     check_propensities(agent, request, 2, num_draws=40_000)

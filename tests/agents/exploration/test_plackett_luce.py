@@ -11,6 +11,7 @@ from scipy import stats
 from agents.base import LOWEST
 from agents.business_rules import RepeatRules
 from agents.exploration import EpsilonGreedy, EpsilonGreedySlate, NewItemExploration, PlackettLuce
+from agents.exploration.arrivals import arrival_probability
 from agents.exploration.plackett_luce import standardised
 from agents.exploration.race import Race, gumbels
 from agents.registry import make_agent
@@ -19,6 +20,7 @@ from recsim_lab.testing import check_agent, check_policy, check_propensities
 
 A = np.ndarray
 SCORES = (2.0, -1.0, 0.5, 7.0, 0.5, 3.0)
+SEED = st.integers(0, 10_000)
 
 
 def tree(weights: dict[int, float], num_slots: int) -> dict[tuple[int, ...], float]:
@@ -60,16 +62,44 @@ def test_probabilities_are_those_of_the_tree(requests, fixed):
     told = policy.probabilities(requests([0] * len(slates), 6, blocked=[[2]] * len(slates)), slates)
     prefix = [[chances[tuple(slate[: k + 1])] for k in range(3)] for slate in slates.tolist()]
     np.testing.assert_allclose(told.prefix, prefix, rtol=1e-6)
-    known = np.isfinite(told.marginal)
-    assert (told.prefix_error == 0).all() and (told.error[:, 0] == 0).all()
-    assert known[:, 0].all() and known.mean() > 0.8 and (told.error[:, 1:][known[:, 1:]] > 0).all()
+    assert told.exact.all()
     marginal = np.zeros((3, 6))
     for slate, chance in chances.items():
         marginal[len(slate) - 1, slate[-1]] += chance
     expected = marginal[np.arange(3), slates]
-    np.testing.assert_allclose(told.marginal[:, 0], expected[:, 0], rtol=1e-6)
-    # All rows are one request with the same redraws: ten different estimates, each within 4.5 errors but for 7e-6.
-    assert (np.abs(told.marginal - expected)[known] <= 4.5 * told.error[known] + 1e-6).all()
+    np.testing.assert_allclose(told.marginal, expected, rtol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    num_items=st.integers(1, 7), num_slots=st.integers(1, 4), spread=st.sampled_from([0.0, 1.0, 5.0, 30.0]), seed=SEED
+)
+def test_arrivals_are_those_of_the_tree(num_items, num_slots, spread, seed):
+    logits = np.random.default_rng(seed).normal(0, spread, num_items)
+    num_slots = min(num_slots, num_items)
+    marginal = np.zeros((num_slots, num_items))
+    for slate, chance in tree(dict(enumerate(np.exp(logits - logits.max()).tolist())), num_slots).items():
+        marginal[len(slate) - 1, slate[-1]] += chance
+    slates = (np.arange(num_items)[:, None] + np.arange(num_slots)) % num_items
+    told = arrival_probability(np.tile(logits, (num_items, 1)), slates)
+    np.testing.assert_allclose(told, marginal[np.arange(num_slots), slates], rtol=2e-8, atol=1e-15)
+
+
+def test_arrivals_of_a_large_race_sum_to_one_in_every_place():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, 600)
+    logits[::7] = -np.inf
+    slates = (np.arange(600)[:, None] + np.arange(10)) % 600
+    told = arrival_probability(np.tile(logits, (600, 1)), slates)
+    np.testing.assert_allclose(told.sum(axis=0), 1, rtol=2e-8)
+    assert (told[slates % 7 == 0] == 0).all() and (told[slates % 7 > 0] > 0).all()
+
+
+def test_what_is_hopeless_arrives_after_all_others():
+    logits = np.array([[0.0, 1.0, -1e30, -1e30, -2e30, -np.inf]])
+    told = arrival_probability(np.repeat(logits, 3, axis=0), np.array([[0, 1, 2], [2, 0, 3], [4, -1, 5]]))
+    first = 1 / (1 + np.e)
+    np.testing.assert_allclose(told, [[first, first, 0.5], [0, 1 - first, 0.5], [0, 0, 0]], rtol=2e-8)
 
 
 def test_slates_that_cannot_be_shown(requests, fixed):
@@ -93,7 +123,7 @@ def test_a_batch_is_its_requests(requests, fixed):
 
 
 def test_pieces_make_no_difference(requests, fixed, monkeypatch):
-    policy = PlackettLuce(fixed(np.sin(np.arange(30.0))), 0.5, redraws=10)
+    policy = PlackettLuce(fixed(np.sin(np.arange(30.0))), 0.5)
     observation = requests(range(40), 30, blocked=[[i % 30, 5] for i in range(40)])
     whole = policy.recommend(observation, 3, draws_of(2, observation.user))
     told = policy.probabilities(observation, whole.items)
@@ -131,8 +161,8 @@ def test_equal_scores_are_random(level, requests, fixed):
 def test_what_cannot_be_judged_comes_last_and_moves_nothing(requests, fixed):
     known = [0.0, 1.0, 3.0]
     slates = np.array([[2, 0, 1], [1, 2, 0]], np.int32)
-    few = PlackettLuce(fixed(known), 0.5, redraws=10).probabilities(requests([0, 0], 3), slates)
-    more = PlackettLuce(fixed([*known, LOWEST, LOWEST]), 0.5, redraws=10)
+    few = PlackettLuce(fixed(known), 0.5).probabilities(requests([0, 0], 3), slates)
+    more = PlackettLuce(fixed([*known, LOWEST, LOWEST]), 0.5)
     np.testing.assert_allclose(more.probabilities(requests([0, 0], 5), slates).prefix, few.prefix, rtol=1e-6)
     observation = requests(range(200), 5)
     items = more.recommend(observation, 4, draws_of(0, observation.user)).items
