@@ -82,16 +82,16 @@ def _integrate(found, logits, places, start):  # type: ignore[no-untyped-def]
                 break
             if not asked[item]:
                 _one_more(before, due[item])
-        for item in some:
-            density = step * due[item] * np.exp(-due[item])
+        for racer in some:
+            density = step * due[racer] * np.exp(-due[racer])
             if density == 0.0:
                 continue
             others[:] = before
             for other in some:
-                if other != item:
+                if other != racer:
                     _one_more(others, due[other])
             for rank in range(num_ranks):
-                if places[start + rank] == start + item:
+                if places[start + rank] == start + racer:
                     found[start + rank] += density * others[rank]
         due *= growth
 

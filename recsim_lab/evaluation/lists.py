@@ -37,14 +37,14 @@ def first_items(
 
 def list_metrics(
     lists: Int[A, "rows places"],
-    eligible: Bool[A, " items"],
+    num_eligible: int,
     popularity: Int[A, " items"],
     features: FeatureTable,
     cutoffs: Sequence[int],
 ) -> dict[str, Float[A, " rows"]]:
     """`coverage@k`, `novelty@k` and `diversity@k` of lists, best item first; k is cut to their length.
 
-    - `coverage@k`: the share of the `eligible` items that stands in any of the lists; the same for every row.
+    - `coverage@k`: the share of the `num_eligible` items that stands in any of the lists; the same for every row.
     - `novelty@k`: the mean self-information of the list's items, -log2 of an item's share of all clicks in
       `popularity`, in bits, one click added to each item (Zhou et al., PNAS 2010).
     - `diversity@k`: the mean over pairs of the list of the share of the items' categorical fields in which the two
@@ -58,7 +58,7 @@ def list_metrics(
     found = {}
     for cutoff in cutoffs:
         k = min(cutoff, lists.shape[1])
-        covered = len(np.unique(lists[:, :k])) / max(int(eligible.sum()), 1)
+        covered = len(np.unique(lists[:, :k])) / max(num_eligible, 1)
         found[f"coverage@{cutoff}"] = np.full(len(lists), covered)
         found[f"novelty@{cutoff}"] = information[:, :k].mean(axis=1)
         if cutoff > 1 and fields:

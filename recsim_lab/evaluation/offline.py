@@ -180,8 +180,8 @@ def protocol_metrics(
                 metrics = ranking_metrics(scores, gain, cutoffs, valid)
                 found[protocol].append(metrics | {WEIGHT: weight_of(gain)})
         if lists:
-            eligible = tested.eligible[rules].any(axis=0)
-            told = list_metrics(np.concatenate(lists), eligible, tested.popularity, tested.log.features, cutoffs)
+            num_eligible = int(np.any(tested.eligible[rules], axis=0).sum())
+            told = list_metrics(np.concatenate(lists), num_eligible, tested.popularity, tested.log.features, cutoffs)
             found |= {protocol: [_joined(found[protocol]) | told] for protocol in listed}
     return {protocol: _joined(parts) for protocol, parts in found.items()}
 

@@ -21,7 +21,7 @@ def test_by_hand() -> None:
     features = table([0, 0, 1, 1], [0, 1, 1, 2])
     told = list_metrics(
         np.array([[0, 1, 2], [2, 3, 0]], np.int32),
-        np.array([True, True, True, True]),
+        4,
         np.array([3, 1, 0, 0]),
         features,
         (1, 2, 3, 10),
@@ -41,7 +41,7 @@ def test_by_hand() -> None:
 
 def test_without_fields_there_is_no_diversity() -> None:
     nothing = FeatureTable((), (), {}, {}, np.zeros(2, np.int64), np.full(2, NEVER))
-    told = list_metrics(np.array([[0, 1]], np.int32), np.ones(2, bool), np.zeros(2, np.int64), nothing, (2,))
+    told = list_metrics(np.array([[0, 1]], np.int32), 2, np.zeros(2, np.int64), nothing, (2,))
     assert set(told) == {"coverage@2", "novelty@2"}
     assert told["coverage@2"] == 1 and told["novelty@2"] == 1
 
@@ -56,7 +56,7 @@ def test_equal_to_a_literal_twin(seed: int, num: int) -> None:
     lists = first_items(scores, eligible, num, luck)
     features = table(rng.integers(3, size=9).tolist(), rng.integers(3, size=9).tolist())
     popularity = rng.integers(20, size=9)
-    told = list_metrics(lists, eligible.any(axis=0), popularity, features, (num,))
+    told = list_metrics(lists, int(eligible.any(axis=0).sum()), popularity, features, (num,))
     for row in range(5):
         order = sorted(np.flatnonzero(eligible[row]), key=lambda i: (-scores[row, i], -luck[row, i]))[:num]
         assert lists[row].tolist() == [int(item) for item in order]
