@@ -26,6 +26,7 @@ it, and others that may go with it. From the inside out:
     calibrated=0.5                `Calibrated` of that weight
     topic_cap=3, creator_cap      `Caps`
     fresh=1, fresh_days           `FreshnessQuota`
+    skip_ignored=true             `SkipIgnored`
 
 A policy's `name` is the spec that makes it again, unless it is nested otherwise than from the inside out.
 """
@@ -44,7 +45,7 @@ from agents.acting.slate_q import SlateQ
 from agents.base import NamedAgent, parameter_types
 from agents.baselines import Popularity, Random
 from agents.bert4rec import BERT4Rec
-from agents.business_rules import Calibrated, Caps, FreshnessQuota, GreedyDPP, MaximalMarginalRelevance
+from agents.business_rules import Calibrated, Caps, FreshnessQuota, GreedyDPP, MaximalMarginalRelevance, SkipIgnored
 from agents.combinations import COMBINATIONS, HOW, main_part
 from agents.dcn import DCN
 from agents.dlrm import DLRM
@@ -157,6 +158,10 @@ def _fresh(make: _Make, seed: int, fresh: int, fresh_days: float = 7.0) -> Agent
     return FreshnessQuota(make(seed), fresh, fresh_days)
 
 
+def _skipping(make: _Make, seed: int, skip_ignored: bool) -> Agent:
+    return SkipIgnored(make(seed)) if skip_ignored else make(seed)
+
+
 _WRAPPERS: Mapping[str, Callable[..., Agent]] = {
     "thompson": _neural_linear,
     "boltzmann": _plackett_luce,
@@ -168,6 +173,7 @@ _WRAPPERS: Mapping[str, Callable[..., Agent]] = {
     "calibrated": _calibrated,
     "topic_cap": _capped,
     "fresh": _fresh,
+    "skip_ignored": _skipping,
 }
 """What goes around an agent, from the inside out, by the parameter that asks for it; the others of the function may go
 with it."""

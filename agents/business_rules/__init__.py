@@ -6,6 +6,7 @@ from agents.business_rules.caps import Caps
 from agents.business_rules.determinant import GreedyDPP
 from agents.business_rules.forbidding import Forbidding
 from agents.business_rules.freshness_quota import FreshnessQuota
+from agents.business_rules.ignored_items import SkipIgnored
 from agents.business_rules.marginal_relevance import MaximalMarginalRelevance
 from agents.business_rules.minimum_quality import ClickRate, MinimumQuality
 from agents.business_rules.re_ranking import ReRanked, ReRanking
@@ -24,4 +25,5 @@ __all__ = [
     "ReRanked",
     "ReRanking",
     "RepeatRules",
+    "SkipIgnored",
 ]

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from recsim_lab.evaluation.statistics import paired_interval
 from recsim_lab.evaluation.units import claim, finished, safe_name
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.platform import Platform
-from recsim_lab.policy import NEVER, Agent, Policy
+from recsim_lab.policy import NEVER, Agent, FeatureTable, Policy
 from recsim_lab.simulation.sessions import Sessions
 from recsim_lab.simulation.world import World
 
@@ -180,7 +180,11 @@ def _run(unit: LearningUnit, plan: LearningPlan, factories: Factories, teach: Te
     to_learn_from, to_serve = divided(world, 0.5, unit.seed)
     own = folder / "units" / unit.folder
     own.mkdir(parents=True, exist_ok=True)
-    agent = None if unit.learner is None else _taught(unit, unit.learner, to_learn_from, plan, factories, teach, own)
+    agent = (
+        None
+        if unit.learner is None
+        else _taught(unit, unit.learner, to_learn_from, to_serve, plan, factories, teach, own)
+    )
 
     def serving(sessions: Sessions) -> Policy:
         if agent is not None:
@@ -202,6 +206,7 @@ def _taught(
     unit: LearningUnit,
     learner: Learner,
     world: World,
+    served: World,
     plan: LearningPlan,
     factories: Factories,
     teach: Teach,
@@ -210,7 +215,8 @@ def _taught(
     agent = factories.agent(learner.agent, unit.seed)
     from_log = round(learner.from_log * unit.num_steps)
     if from_log:
-        agent.learn(logged(world, factories.agent(plan.logging, unit.seed), from_log * plan.num_seats, unit.seed))
+        log = logged(world, factories.agent(plan.logging, unit.seed), from_log * plan.num_seats, unit.seed)
+        agent.learn(of_strangers(log, served.features, served.population.num_users))
     if from_log < unit.num_steps:
         env = SlateVectorEnv(
             plan.num_seats, world, max_steps=plan.max_steps, reward=plan.reward, autoreset_mode="Disabled"
@@ -218,6 +224,13 @@ def _taught(
         teach(agent, env, unit.num_steps - from_log, folder)
     agent.save(folder / "policy.safetensors")
     return agent
+
+
+def of_strangers(log: InteractionLog, served: FeatureTable, num_served: int) -> InteractionLog:
+    """The log with its users numbered after those who will be served: an agent that knows users by their number must
+    take nobody for somebody else."""
+    users = {name: np.concatenate([served.users[name], own]) for name, own in log.features.users.items()}
+    return replace(log, user=log.user + np.int32(num_served), features=replace(log.features, users=users))
 
 
 def logged(world: World, policy: Policy, num_slates: int, seed: int) -> InteractionLog:

@@ -10,7 +10,15 @@ import pytest
 
 from agents.registry import family_of, make_agent, target_of
 from recsim_lab.envs.slate_vector_env import SlateVectorEnv
-from recsim_lab.evaluation.learning import TEST_LUCK, Learner, LearningPlan, compared, logged, run_learning
+from recsim_lab.evaluation.learning import (
+    TEST_LUCK,
+    Learner,
+    LearningPlan,
+    compared,
+    logged,
+    of_strangers,
+    run_learning,
+)
 from recsim_lab.evaluation.lives import divided, live
 from recsim_lab.evaluation.plan import Factories
 from recsim_lab.evaluation.statistics import mean_interval
@@ -153,3 +161,25 @@ def test_labels_say_how_an_agent_learned() -> None:
     labels = [Learner("ease", share).label for share in (0.0, 0.25, 1.0)]
     assert labels == ["ease", "ease, 25% from the log", "ease from the log"]
     assert np.unique(labels).size == 3
+
+
+def test_nobody_is_taken_for_somebody_of_the_log() -> None:
+    learned_from, served = divided(make_world("everyday", num_users=60, num_items=50, new_items_a_day=0), 0.5, 0)
+    log = logged(learned_from, make_agent("random"), 300, 0)
+    strangers = of_strangers(log, served.features, 30)
+    assert (strangers.user == log.user + 30).all()
+    for name, column in log.features.users.items():
+        assert (strangers.features.users[name][strangers.user] == column[log.user]).all()
+        assert (strangers.features.users[name][:30] == served.features.users[name]).all()
+    # Who is asked for by number has no past in the log: all are alike but for what they do from now on.
+    agent = make_agent("ease")
+    agent.learn(strangers)
+    scores = []
+
+    def serving(sessions: Any) -> Agent:
+        sessions.open(np.arange(30), np.zeros(30, np.int64))
+        scores.append(agent.scores(sessions.observe(np.arange(30))))
+        return agent
+
+    live(served, serving, 0, 2)
+    assert (scores[0] == scores[0][0]).all()
