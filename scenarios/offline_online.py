@@ -6,7 +6,7 @@ predicted every online one, what parts them, whether a lecture's advice on offli
 the best-looking number costs in worlds where it was not chosen.
 
     python -m scenarios.offline_online              two small worlds, light agents, 2 seeds: 2 to 4 minutes on 2 cores
-    python -m scenarios.offline_online standard     6 worlds, 2 logging policies, 26 agents, 3 seeds: not timed yet
+    python -m scenarios.offline_online standard     6 worlds, 2 logging policies, 26 agents, 3 seeds: not run whole yet
     python -m scenarios.offline_online full         6 worlds, 5 logging policies, 26 agents, 10 seeds: not timed yet
 
 Expect of the first: in the small `everyday`, numbers from random slates that agree well with clicks per slate (NDCG of

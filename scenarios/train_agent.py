@@ -5,13 +5,17 @@
     python -m scenarios.train_agent lts-dilemma             10 seeds against its myopic self: 1 minute
     python -m scenarios.train_agent everyday                the same where return depends on satisfaction: 3 minutes
     python -m scenarios.train_agent interest-evolution      SlateQ against its myopic self, as in its paper: 3 minutes
+    python -m scenarios.train_agent sardine                 a learned agent against the greedy oracle: 2 minutes
 
 The first agent is judged against the others. In `lts-dilemma` items that engage now spoil later: whoever learns only
 what the next slate earns (the same agent with `discount=0`) wins that slate and loses the life.
 
 Expect, over 10 seeds: REINFORCE earns 148 minutes more per life than its myopic self (99 to 197), and 6.6 less on the
 first slate; in 2 of the 10 it has not found out yet. SlateQ in `recsim-interest-evolution` earns 18 minutes more than
-its myopic self (14 to 23), which earns as much as random slates, 161. In `everyday`, where lives are long and slates
+its myopic self (14 to 23), which earns as much as random slates, 161. In `sardine-topk-bored`, where users are bored by
+more of the same, EASE that learned from 240,000 random slates earns 10 clicks more per life than the greedy oracle (7 to
+13; 154 against 144) if it shows two items a topic, explores, and does not repeat what was just ignored; by itself it
+earns 50, and whoever knew tastes and showed two items a topic would earn 411. In `everyday`, where lives are long and slates
 have ten slots, acting does not pay at this number of slates: 19 clicks per life by the long-term agent and 36 by the
 myopic one, where popularity and SASRec that learned from a log of as many random slates earn 39 and 40, and the oracle
 65.
