@@ -26,7 +26,7 @@ def test_tables_and_report_are_there_and_a_second_run_only_reads(tmp_path, monke
     feedback_loop.main()
     results = tmp_path / "runs" / "feedback_loop" / "small"
     remedies = pd.read_csv(results / "remedies.csv")
-    assert list(remedies["arm"][:2]) == ["calibrated", "random"] and len(remedies) == 10
+    assert list(remedies["arm"][:2]) == ["calibrated", "random"] and len(remedies) == 9
     days = pd.read_csv(results / "days.csv")
     assert set(days.loc[days["level"] == "exposure", "day"]) == {1, 2} and days["low"].isna().all()
     assert (results / "figures" / "what-remedies-cost-and-buy-1.svg").exists()

@@ -190,7 +190,7 @@ def test_a_twin_is_the_same_and_another_luck_is_not(timeline: pd.DataFrame) -> N
 
 def test_only_agents_that_learn_are_taught(outcomes: list[Outcome]) -> None:
     taught = {o.unit.arm: o.result["num_retrainings"] for o in outcomes}
-    learn = ("no remedy", "epsilon", "quota", "twin", "random", NULL_TWIN)
+    learn = ("no remedy", "epsilon", "quota", "twin", "random", "popularity", NULL_TWIN)
     assert taught == {arm.name: 4 * (arm.name in learn) for arm in PLAN.arms}
 
 
