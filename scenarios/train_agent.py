@@ -131,7 +131,9 @@ def main() -> None:
     gains, curves = compared(lives, judged, config.num_steps), curves_of(plan, run.path)
     for name, table in (("lives", lives), ("gains", gains), ("curves", curves)):
         run.write_table(name, table)
-    report = write_learning_report(run.path, "Learning by acting", plan, lives, gains, curves, provenance)
+    report = write_learning_report(
+        run.path, "What agents earn over whole lives", plan, lives, gains, curves, provenance
+    )
     show_table(
         f"{config.world}: reward per life of users never met, and what {names[judged]} earns above it",
         ("policy", "reward", "gain", "95% interval", "first slate", "95% interval "),

@@ -54,7 +54,7 @@ def write_learning_report(
             others[f"{name}_gain"].to_numpy(float),
             others[f"{name}_low"].to_numpy(float),
             others[f"{name}_high"].to_numpy(float),
-            f"{judged} minus the other, {words}",
+            f"difference in {words}, the first agent minus another",
         )
         for name, words in (("reward", "reward per life"), ("first", "reward of the first slate"))
     )
