@@ -50,8 +50,8 @@ class ItemKNN(ItemToItem):
 
     def sum_weights(self, histories: csr_array) -> Float32[A, "rows items"]:
         scores = np.zeros(histories.shape, np.float32)
-        learned = (self.similarity, self.listener, self.listener_start)
-        _add_weights(scores, histories.indices, histories.indptr, *learned)
+        weights = (self.similarity, self.listener, self.listener_start)
+        _add_weights(scores, histories.indices, histories.indptr, *weights)
         return scores
 
 

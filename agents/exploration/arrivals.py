@@ -30,7 +30,12 @@ def arrival_probability(logits: Float[A, "rows items"], slates: Int[A, "rows slo
     """The probability that the item of each slot is the one that arrives in that place.
 
     `logits` are the logarithms of rates, minus infinity for what takes no part; -1 in slates is no item.
+
+    Raises:
+        ValueError: if logits contain NaN.
     """
+    if np.isnan(logits).any():
+        raise ValueError(f"scores must not be NaN, got {int(np.isnan(logits).sum())} NaN")
     order = np.argsort(-logits, axis=1)
     falling = np.take_along_axis(logits, order, axis=1)
     place = np.empty_like(order)

@@ -4,10 +4,11 @@ import numpy as np
 
 from agents.baselines import Random
 from agents.business_rules import SkipIgnored
+from agents.exploration import EpsilonGreedy
 from agents.registry import make_agent
 from recsim_lab.evaluation.oracle import FixedScores
 from recsim_lab.streams import draws_of
-from recsim_lab.testing import check_policy
+from recsim_lab.testing import check_policy, check_propensities
 
 
 def test_only_what_was_ignored_is_forbidden(requests):
@@ -29,6 +30,14 @@ def test_a_batch_is_its_requests(requests):
     rng = np.random.default_rng(0)
     observation = requests(range(30), 20, shown=rng.integers(-1, 20, (30, 8)), clicked=rng.integers(-1, 20, (30, 4)))
     check_policy(SkipIgnored(Random()), observation, 4, draws_of(1, observation.user))
+
+
+def test_exploration_inside_does_what_it_says(requests):
+    policy = SkipIgnored(EpsilonGreedy(FixedScores(np.array([[9.0, 8, 7, 6, 5, 4]], np.float32), "fixed"), 0.4))
+    request = requests([0], 6, shown=[[0, 1, 2]], clicked=[[1]])
+    told = policy.probabilities(request, np.array([[0, 1]], np.int32))
+    assert told.marginal[0, 0] == 0 < told.marginal[0, 1]
+    check_propensities(policy, request, 2)
 
 
 def test_it_has_a_name():

@@ -95,6 +95,14 @@ def test_arrivals_of_a_large_race_sum_to_one_in_every_place():
     assert (told[slates % 7 == 0] == 0).all() and (told[slates % 7 > 0] > 0).all()
 
 
+@pytest.mark.parametrize("num_slots", [10, 20, 40])
+def test_long_slates_are_as_exact(num_slots):
+    # All alike: the sharpest timing, and each item is as likely in any place.
+    slates = np.arange(num_slots)[None]
+    told = arrival_probability(np.zeros((1, 60)), slates)
+    np.testing.assert_allclose(told, 1 / 60, rtol=1e-8)
+
+
 def test_what_is_hopeless_arrives_after_all_others():
     logits = np.array([[0.0, 1.0, -1e30, -1e30, -2e30, -np.inf]])
     told = arrival_probability(np.repeat(logits, 3, axis=0), np.array([[0, 1, 2], [2, 0, 3], [4, -1, 5]]))
@@ -199,6 +207,8 @@ def test_scores_that_are_no_numbers(requests, fixed):
     policy = PlackettLuce(fixed([1.0, np.nan, 2.0]), 1.0)
     with pytest.raises(ValueError, match="scores must not be NaN"):
         policy.recommend(requests([0], 3), 2, draws_of(0, np.arange(1)))
+    with pytest.raises(ValueError, match="scores must not be NaN"):
+        policy.probabilities(requests([0], 3), np.array([[0, 2]], np.int32))
     with pytest.raises(ValueError, match="num_slots must be at most"):
         PlackettLuce(fixed([1.0, 2.0]), 1.0).recommend(requests([0], 2), 3, draws_of(0, np.arange(1)))
 
