@@ -149,7 +149,7 @@ class NetworkAgent(NetworkParameters, Scorer):
         with seeded(self.seed, self.num_learned):
             first = self.network is None
             network, optimizer, slot_bias = self._make_room(log, 0 if crosses is None else crosses.values.shape[2])
-            network.known_items[1 + torch.as_tensor(np.unique(log.slate[log.slate >= 0])).long()] = True
+            network.known_items[1 + torch.as_tensor(log.slate[log.slate >= 0]).long()] = True
             examples = self._examples(log, network.schema.table(log.features, self.device), crosses)
             objective = self._objective(log, network, slot_bias)
             validate = None

@@ -202,7 +202,8 @@ STANDARD = Config(
     seeds=10,
     control_seeds=3,
     loop_days=60,
-    measure_every=5,
+    window_days=14,
+    measure_every=6,
     recent_days=10,
     price_days=10,
 )

@@ -130,7 +130,7 @@ def _filled(
     """
     num_slots = greedy.shape[1]
     rows = np.arange(len(greedy))
-    rare = race.draw(num_slots, draws.fork("race"))
+    rare, _ = race.draw(num_slots, draws.fork("race"))
     explore = draws.uniform(_EXPLORE, num_slots) < epsilon.astype(np.float32)[:, None]
     items, source = np.empty((len(greedy), num_slots), np.int32), np.empty((len(greedy), num_slots), np.int16)
     greedy_placed, rare_placed = (np.zeros(items.shape, bool) for _ in range(2))

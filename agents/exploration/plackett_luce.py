@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from typing import final
 
+import numba
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float64, Int
 
 from agents.base import LOWEST, named_with
 from agents.exploration.arrivals import arrival_probability
 from agents.exploration.race import Race, in_pieces, only_first, told_in_pieces
 from agents.wrapper import Wrapper
+from recsim_lab.compile import kernel
 from recsim_lab.policy import Observation, Recommendation, Scorer, answered, check_slots
 from recsim_lab.probabilities import Probabilities, exactly
 from recsim_lab.streams import Draws
@@ -57,8 +59,8 @@ class PlackettLuce(Wrapper):
         prefix = np.empty(items.shape)
         for rows in in_pieces(len(observation), eligible.shape[1]):
             race = self._race(scores[rows], eligible[rows])
-            items[rows] = race.draw(num_slots, draws.take(np.arange(len(draws))[rows]))
-            prefix[rows] = np.cumprod(race.next_probability(items[rows]), axis=1)
+            items[rows], chance = race.draw(num_slots, draws.take(np.arange(len(draws))[rows]))
+            prefix[rows] = np.cumprod(chance, axis=1)
         told = exactly(only_first(prefix), prefix)
         return answered(items, told, np.zeros(items.shape, np.int16), (self.name,))
 
@@ -78,17 +80,29 @@ class PlackettLuce(Wrapper):
         return self.policy.scores(observation)
 
     def _race(self, scores: Float[A, "rows items"], eligible: Bool[A, "rows items"]) -> Race:
-        scores = scores.astype(np.float64)
         if self.standardised:
             scores = standardised(scores, eligible & (scores > LOWEST))
         return Race.of(scores / self.temperature, eligible)
 
 
-def standardised(scores: Float[A, "rows items"], judged: Bool[A, "rows items"]) -> Float[A, "rows items"]:
+def standardised(scores: Float[A, "rows items"], judged: Bool[A, "rows items"]) -> Float64[A, "rows items"]:
     """Scores less the mean of each request's judged items, in their standard deviations."""
-    num = np.maximum(judged.sum(axis=1, keepdims=True), 1)
-    mean = np.where(judged, scores, 0.0).sum(axis=1, keepdims=True) / num
-    centred = scores - mean
-    deviation = np.sqrt(np.where(judged, centred**2, 0.0).sum(axis=1, keepdims=True) / num)
-    flat = deviation <= _ROUNDING * np.abs(mean)
-    return centred / np.where(flat, np.maximum(np.abs(mean), 1.0), deviation)
+    own = np.empty(scores.shape)
+    _standardise(scores, judged, own)
+    return own
+
+
+@kernel
+def _standardise(scores, judged, own):  # type: ignore[no-untyped-def]
+    for row in numba.prange(len(scores)):
+        num, total, squares = 0, 0.0, 0.0
+        for item in range(scores.shape[1]):
+            if judged[row, item]:
+                num, total = num + 1, total + scores[row, item]
+        mean = total / max(num, 1)
+        for item in range(scores.shape[1]):
+            own[row, item] = scores[row, item] - mean
+            if judged[row, item]:
+                squares += own[row, item] ** 2
+        deviation = np.sqrt(squares / max(num, 1))
+        own[row] /= max(abs(mean), 1.0) if deviation <= _ROUNDING * abs(mean) else deviation

@@ -1,17 +1,18 @@
 """Drawing without replacement in proportion to weights, as a race of exponential clocks; how likely it ends so.
 
 Items that arrive at the rate exp(logit) arrive first, second, ... as in the model of Luce (1959) and Plackett (1975).
-Their order is that of logit + Gumbel noise (Kool, van Hoof & Welling, ICML 2019, "Stochastic beams and where to find
-them").
+Clocks have no memory, so the next to arrive is drawn in proportion to the rates of what is left.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numba
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float64, Int, Int32
 
-from recsim_lab.policy import Observation, top_items
+from recsim_lab.compile import compiled, kernel
+from recsim_lab.policy import Observation
 from recsim_lab.probabilities import Probabilities
 from recsim_lab.streams import Draws
 
@@ -20,6 +21,10 @@ A = np.ndarray
 _PAIRS_AT_ONCE = 2**19
 """Requests x items that are drawn in one piece, which bounds memory and keeps it in the cache."""
 _COARSE, _FINE = 0, 1
+_BLOCK = 64
+"""Items whose total rate is looked at before their own."""
+_FAINT = 1e-200
+"""Total rates below this share of the highest are counted anew, against the highest of what is left."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,19 @@ class Race:
         """Whether each item takes part."""
         return self._logit(slates) != -np.inf
 
-    def draw(self, num_slots: int, draws: Draws) -> Int[A, "rows slots"]:
-        """The first items to arrive, in order."""
-        eligible = self.logits != -np.inf  # also where it is NaN, which is an error
-        return top_items(self.logits + gumbels(draws, self.logits.shape[1]), eligible, num_slots)
+    def draw(self, num_slots: int, draws: Draws) -> tuple[Int32[A, "rows slots"], Float64[A, "rows slots"]]:
+        """The first items to arrive, in order, and how likely each was to be the next.
+
+        Raises:
+            ValueError: if logits contain NaN.
+        """
+        highest = self.logits.max(axis=1, keepdims=True)
+        if (missing := np.isnan(highest)).any():
+            raise ValueError(f"scores must not be NaN, got NaN for {int(missing.sum())} of {len(missing)} requests")
+        items = np.empty((len(highest), num_slots), np.int32)
+        chance = np.empty(items.shape)
+        _draw(np.exp(self.logits - highest), self.logits, fine_uniform(draws, num_slots), items, chance)
+        return items, chance
 
     def next_probability(
         self, slates: Int[A, "rows slots"], placed: Int[A, "rows slots"] | None = None
@@ -74,19 +88,63 @@ class Race:
         return np.logaddexp.accumulate(backwards, axis=1)[:, :0:-1]
 
 
-def gumbels(draws: Draws, num_items: int) -> Float[A, "rows items"]:
-    """Standard Gumbel noise, from two uniforms each.
+@kernel
+def _draw(rates, logits, luck, items, chance):  # type: ignore[no-untyped-def]
+    num_blocks = (rates.shape[1] + _BLOCK - 1) // _BLOCK
+    for row in numba.prange(len(rates)):
+        rate, totals = rates[row], np.empty(num_blocks)
+        _add_up(rate, totals)
+        for slot in range(luck.shape[1]):
+            left = totals.sum()
+            if left < _FAINT:
+                _count_anew(rate, logits[row], items[row, :slot])
+                _add_up(rate, totals)
+                left = totals.sum()
+            item = _arriving(rate, totals, luck[row, slot] * left)
+            items[row, slot], chance[row, slot] = item, rate[item] / left
+            rate[item] = 0.0
+            # A sum of what is left, never a difference: where the first takes nearly all, that would leave nothing.
+            block = item // _BLOCK
+            totals[block] = rate[block * _BLOCK : (block + 1) * _BLOCK].sum()
 
-    One uniform has steps of 2^-23. Of 10,000 items of equal logit the first two to arrive would share a step once in
-    a thousand requests, of 1,000,000 once in ten, and the lower id win; and no Gumbel could be above 16.6, so that
-    rare items were rarer than told. A second uniform says where in its step the first one is: then steps are
-    2^-46, the highest Gumbel is 32.6, and of 1,000,000 items two share a step once in 10^8 requests.
-    """
-    arrival = draws.uniform(_COARSE, num_items).astype(np.float64)
-    arrival += (draws.uniform(_FINE, num_items) - np.float32(0.5)) * np.float32(2.0**-23)
-    # In place: an exponential clock, earliest where the uniform is smallest and so finest, then minus its log.
-    np.negative(np.log1p(np.negative(arrival, out=arrival), out=arrival), out=arrival)
-    return np.negative(np.log(arrival, out=arrival), out=arrival)
+
+@compiled
+def _add_up(rate, totals):  # type: ignore[no-untyped-def]
+    for block in range(len(totals)):
+        totals[block] = rate[block * _BLOCK : (block + 1) * _BLOCK].sum()
+
+
+@compiled
+def _count_anew(rate, logits, gone):  # type: ignore[no-untyped-def]
+    left = logits.copy()
+    left[gone] = -np.inf
+    rate[:] = np.exp(left - left.max())
+
+
+@compiled
+def _arriving(rate, totals, luck):  # type: ignore[no-untyped-def]
+    """The item in whose part of the total rate `luck` falls; the last that is left where rounding put it beyond."""
+    some, item = 0, 0
+    for block in range(len(totals)):
+        if totals[block] > 0.0:
+            some = block
+            if luck < totals[block]:
+                break
+            luck -= totals[block]
+    for place in range(some * _BLOCK, min((some + 1) * _BLOCK, len(rate))):
+        if rate[place] > 0.0:
+            item = place
+            if luck < rate[place]:
+                break
+            luck -= rate[place]
+    return item
+
+
+def fine_uniform(draws: Draws, num_lanes: int) -> Float64[A, "rows lanes"]:
+    """Uniform on (0, 1) in steps of 2^-46, from two uniforms each: with steps of 2^-23, what has a chance of one in ten
+    millions would never come."""
+    coarse = draws.uniform(_COARSE, num_lanes).astype(np.float64)
+    return coarse + (draws.uniform(_FINE, num_lanes) - np.float32(0.5)) * np.float32(2.0**-23)
 
 
 def only_first(prefix: Float[A, "rows slots"]) -> Float[A, "rows slots"]:

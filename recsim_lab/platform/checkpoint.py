@@ -49,17 +49,21 @@ def keep(folder: Path, service: Service, log: InteractionLog | None, identity: d
             shutil.rmtree(old, ignore_errors=True)
 
 
+def is_kept(folder: Path) -> bool:
+    """Whether the folder holds a checkpoint, from which a platform goes on."""
+    return (folder / "latest").exists()
+
+
 def restore(folder: Path, service: Service, identity: dict[str, str], days_in_memory: int | None = None) -> None:
     """Bring a new service to the last checkpoint in the folder, if there is one; later days of the log are dropped.
 
     Raises:
         ValueError: if the checkpoint is of a service with another identity, or there is a log without a checkpoint.
     """
-    latest = folder / "latest"
-    if not latest.exists():
+    if not is_kept(folder):
         _drop_first_day(folder, service.day)
         return
-    place = folder / "checkpoints" / latest.read_text()
+    place = folder / "checkpoints" / (folder / "latest").read_text()
     description = json.loads((place / "service.json").read_text())
     for name, expected in identity.items():
         if (found := description["identity"].get(name, "none")) != expected:

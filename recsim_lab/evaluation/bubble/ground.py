@@ -87,9 +87,10 @@ class Ground:
 
 def unit_vectors(vectors: Float[A, "rows dims"]) -> Float64[A, "rows dims"]:
     """The vectors at length 1; those of length 0 stay as they are, so their cosine with any other is 0."""
-    vectors = vectors.astype(np.float64)
-    length = np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
-    return vectors / np.where(length > 0, length, 1.0)
+    units = vectors.astype(np.float64)
+    length = np.sqrt(np.vecdot(units, units))[:, None]
+    units /= np.where(length > 0, length, 1.0)
+    return units
 
 
 def mainstream_users(preference: Float[A, "users dims"]) -> Bool[A, " users"]:

@@ -25,6 +25,7 @@ from recsim_lab.evaluation.plan import Factories
 from recsim_lab.evaluation.run_folder import RunFolder
 from recsim_lab.interaction_log import InteractionLog, read_log
 from recsim_lab.platform import Platform, Reference, Retraining
+from recsim_lab.platform.checkpoint import is_kept
 from recsim_lab.policy import NEVER, TICKS_PER_DAY, Policy
 from recsim_lab.simulation.sessions import Sessions
 
@@ -202,7 +203,8 @@ def _platform(
             return factories.rules(make_reference(arm.policy, sessions.world, sessions))
     else:
         agent = factories.agent(arm.policy, seed)
-        agent.learn(log)
+        if not is_kept(place / "platform"):
+            agent.learn(log)
         policy = factories.rules(agent)
         if arm.learns:
             retraining = Retraining(plan.retrain_every, plan.window_days)

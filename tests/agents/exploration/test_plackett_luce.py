@@ -1,4 +1,4 @@
-"""Plackett-Luce's propensities equal those of a tree of all its choices, and its noise is fine enough to be right."""
+"""Plackett-Luce's propensities equal those of a tree of all its choices, and its luck is fine enough to be right."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from agents.business_rules import RepeatRules
 from agents.exploration import EpsilonGreedy, EpsilonGreedySlate, NewItemExploration, PlackettLuce
 from agents.exploration.arrivals import arrival_probability
 from agents.exploration.plackett_luce import standardised
-from agents.exploration.race import Race, gumbels
+from agents.exploration.race import Race, fine_uniform
 from agents.registry import make_agent
 from recsim_lab.streams import draws_of
 from recsim_lab.testing import check_agent, check_policy, check_propensities
@@ -194,13 +194,40 @@ def test_what_is_left_is_not_lost_beside_what_is_large():
     assert chance[2] == pytest.approx(1) and chance[3] == 1
 
 
-def test_noise_is_gumbel_and_never_twice_the_same():
-    noise = gumbels(draws_of(4, np.arange(100)), 10_000)
-    assert stats.kstest(noise.ravel(), "gumbel_r").pvalue > 1e-4
+def one_after_the_other(logits: A, luck: A) -> tuple[list[int], list[float]]:
+    """Items drawn in proportion to exp(logit) among what is left, and the chance of each, by sums over all items."""
+    left, items, chances = list(range(len(logits))), [], []
+    for number in luck:
+        rates = np.exp(logits[left] - logits[left].max())
+        place = min(int(np.searchsorted(np.cumsum(rates / rates.sum()), number, side="right")), len(left) - 1)
+        items.append(left[place])
+        chances.append(rates[place] / rates.sum())
+        del left[place]
+    return items, chances
+
+
+@settings(max_examples=60, deadline=None)
+@given(num_items=st.sampled_from([1, 2, 7, 64, 65, 300]), spread=st.sampled_from([0.0, 1.0, 30.0, 3_000.0]), seed=SEED)
+def test_draws_are_those_of_drawing_one_after_the_other(num_items, spread, seed):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, spread, (3, num_items))
+    logits[:, num_items // 2 + 1 :: 3] = -np.inf
+    num_slots = min(10, int((logits[0] > -np.inf).sum()))
+    draws = draws_of(seed, np.arange(3))
+    items, chance = Race(logits).draw(num_slots, draws)
+    for row, luck in enumerate(fine_uniform(draws, num_slots)):
+        expected = one_after_the_other(logits[row], luck)
+        assert items[row].tolist() == expected[0]
+        np.testing.assert_allclose(chance[row], expected[1], rtol=1e-9, atol=1e-200)
+    np.testing.assert_allclose(chance, Race(logits).next_probability(items), rtol=1e-9, atol=1e-200)
+
+
+def test_luck_is_fine_enough_for_what_is_rare():
+    luck = fine_uniform(draws_of(4, np.arange(10_000)), 100)
+    assert stats.kstest(luck.ravel(), "uniform").pvalue > 1e-4
     # Of 10^6 numbers with steps of 2^-46 two are equal with chance .007; with steps of 2^-23 some 58,000 pairs are.
-    assert len(np.unique(noise)) == noise.size
-    alone = gumbels(draws_of(4, np.array([57])), 10_000)
-    assert np.array_equal(alone[0], noise[57])
+    assert len(np.unique(luck)) == luck.size
+    assert 0 < luck.min() < 2**-18
 
 
 def test_scores_that_are_no_numbers(requests, fixed):
