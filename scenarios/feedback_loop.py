@@ -55,11 +55,12 @@ without epsilon all that is shown has a propensity of 1."""
 MORE_REMEDIES = {
     "MMR": "{model_with}mmr=0.3",
     "Thompson": "{model_with}thompson=1",
-    "annealed epsilon": "{model_with}epsilon=0.3,half_life_days=15,floor=0.02",
+    "annealed epsilon": "{model_with}epsilon=1,half_life_days=15,floor=0.02",
     "interleaved": "team-draft({model}; item-knn)",
     "bandit over models": "bandit({model}; item-knn; popularity)",
     "calibrated, epsilon .05": "{model_with}calibrated=0.5,epsilon=0.05",
 }
+"""Epsilon anneals from the log's first day on: it is .125 when the loop begins on day 45, and .02 from day 85 on."""
 REFERENCE_CONTROLS = ("oracle", "organic", "top-topic")
 DIALS = {
     "epsilon": ("{model_with}epsilon={setting}", (0.02, 0.05, 0.1, 0.2)),

@@ -31,11 +31,11 @@ _FAINT = 1e-200
 class Race:
     """The clocks of each request's eligible items; the logit of others is minus infinity."""
 
-    logits: Float[A, "rows items"]
+    logits: Float64[A, "rows items"]
 
     @staticmethod
     def of(logits: Float[A, "#rows items"], eligible: Bool[A, "rows items"]) -> "Race":
-        return Race(np.where(eligible, logits, -np.inf))
+        return Race(np.where(eligible, logits.astype(np.float64), -np.inf))
 
     def has(self, slates: Int[A, "rows slots"]) -> Bool[A, "rows slots"]:
         """Whether each item takes part."""
@@ -124,19 +124,19 @@ def _count_anew(rate, logits, gone):  # type: ignore[no-untyped-def]
 @compiled
 def _arriving(rate, totals, luck):  # type: ignore[no-untyped-def]
     """The item in whose part of the total rate `luck` falls; the last that is left where rounding put it beyond."""
-    some, item = 0, 0
+    some, rest, item = 0, luck, 0
     for block in range(len(totals)):
         if totals[block] > 0.0:
-            some = block
+            some, rest = block, luck
             if luck < totals[block]:
                 break
             luck -= totals[block]
     for place in range(some * _BLOCK, min((some + 1) * _BLOCK, len(rate))):
         if rate[place] > 0.0:
             item = place
-            if luck < rate[place]:
+            if rest < rate[place]:
                 break
-            luck -= rate[place]
+            rest -= rate[place]
     return item
 
 

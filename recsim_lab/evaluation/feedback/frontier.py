@@ -33,9 +33,9 @@ def frontier_table(timeline: "pd.DataFrame", plan: FeedbackPlan) -> "pd.DataFram
 
     end, daily, rows = at_end(timeline, plan), engagement(timeline), []
     for dial in dict.fromkeys(arm.dial for arm in plan.arms if arm.dial):
-        arms = sorted((arm for arm in plan.arms if arm.dial == dial), key=lambda arm: arm.setting)
+        arms = sorted((arm for arm in plan.arms if arm.dial == dial), key=lambda arm: arm.turned_to)
         costs = [0.0, *(_cost(daily, arm.name, plan) for arm in arms)]
-        settings = [0.0, *(arm.setting for arm in arms)]
+        settings = [0.0, *(arm.turned_to for arm in arms)]
         for loss in LOSSES:
             weights = interpolation(np.array(costs), loss)
             setting = float(weights @ settings) if weights is not None else float("nan")

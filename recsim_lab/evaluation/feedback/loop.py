@@ -226,7 +226,7 @@ def _worth(
     seed: int, platform: Platform, start: Start, plan: FeedbackPlan, factories: Factories, folder: Path
 ) -> dict[str, float]:
     """What the arm's log teaches, and what it tells of the `target` that has learned from the log before the loop."""
-    recent = platform.log(plan.end_day - plan.window_days)
+    recent = platform.log(max(plan.end_day - plan.window_days, plan.log_days))
     target = _target(seed, plan, factories, folder)
     told = evaluability(platform, factories.rules(target), seed, factories.restrict)
     return worth_of_log(start.platform, recent, seed, plan, factories) | told

@@ -1,5 +1,6 @@
 """The plan of a feedback loop: who serves the same users, for how long, and when the bubble is measured."""
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -32,17 +33,22 @@ class Arm:
     luck: str = ""
     role: Role = "remedy"
     dial: str = ""
-    setting: float = float("nan")
+    setting: float | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
             raise ValueError("name must not be empty")
-        if bool(self.dial) != (self.setting == self.setting):
+        if bool(self.dial) != (self.setting is not None):
             raise ValueError(f"dial must go with a setting, got dial {self.dial!r} with setting {self.setting}")
 
     @property
     def is_reference(self) -> bool:
         return self.policy in REFERENCES
+
+    @property
+    def turned_to(self) -> float:
+        """The setting, NaN where it is one of no dial."""
+        return math.nan if self.setting is None else self.setting
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def _row(
         "policy": arm.policy,
         "role": arm.role,
         "dial": arm.dial,
-        "setting": arm.setting,
+        "setting": arm.turned_to,
         "num_seeds": len(more),
     }
     cost = -more[:, first].mean(axis=1)
@@ -74,8 +74,9 @@ def _row(
     for name in REFIT:
         row |= _told(name, np.subtract(*paired(worth, arm.name, plan.baseline.name, name)))
     for name in VALUE:
-        own, other = (told[~np.isnan(told)] for told in paired(worth, arm.name, plan.baseline.name, name))
-        row |= _told(name, own) | {f"{name}_baseline": mean_interval(other).estimate}
+        own, other = paired(worth, arm.name, plan.baseline.name, name)
+        known = ~np.isnan(own)
+        row |= _told(name, own[known]) | {f"{name}_baseline": mean_interval(other[known]).estimate}
     return row
 
 
@@ -116,7 +117,7 @@ def _published(arm: Arm, outcomes: list[Outcome], plan: FeedbackPlan) -> Float64
     return np.array(
         [
             published_dividend(
-                earned[arm.name, seed], earned[plan.baseline.name, seed], earned[RANDOM, seed], arm.setting
+                earned[arm.name, seed], earned[plan.baseline.name, seed], earned[RANDOM, seed], arm.turned_to
             )
             for seed in seeds
         ]

@@ -28,7 +28,12 @@ def equal_price(run: LoopRun) -> Section | None:
     if run.tables["frontier"].empty or max(map(dials.count, dials), default=0) < 2:
         return None
     rows = [
-        {"dial": arm.dial, "setting": arm.setting, "cost": run.price(arm.name, "cost_percent").value, "metric": metric}
+        {
+            "dial": arm.dial,
+            "setting": arm.turned_to,
+            "cost": run.price(arm.name, "cost_percent").value,
+            "metric": metric,
+        }
         | {"told": run.difference(arm.name, "exposure", metric)}
         for arm in run.plan.arms
         if arm.dial
@@ -84,7 +89,7 @@ def settings(run: LoopRun) -> Table:
     rows = [
         {
             "dial": arm.dial,
-            "setting": f"{arm.setting:g}",
+            "setting": f"{arm.turned_to:g}",
             f"first {days} days, %": run.price(arm.name, "cost_percent", sign=-1.0),
             f"last {days} days, %": run.price(arm.name, "gain_percent"),
             "in all, %": run.price(arm.name, "total_percent"),

@@ -187,6 +187,15 @@ def test_standard_scores():
     assert own[1].mean() == pytest.approx(0) and own[1].std() == pytest.approx(1)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_draws_know_what_is_left_beside_what_is_large(dtype):
+    race = Race.of(np.array([[0.0, -103.0, -104.0]], dtype), np.ones((2_000, 3), bool))
+    items, chance = race.draw(2, draws_of(0, np.arange(2_000)))
+    first = items[:, 1] == 1
+    np.testing.assert_allclose(chance[:, 1], np.where(first, 1 / (1 + np.exp(-1)), 1 / (1 + np.e)), rtol=1e-9)
+    assert stats.binomtest(int(first.sum()), 2_000, 1 / (1 + np.exp(-1))).pvalue > 1e-4
+
+
 def test_what_is_left_is_not_lost_beside_what_is_large():
     race = Race(np.array([[0.0, -50.0, -51.0, -900.0]]))
     chance = race.next_probability(np.array([[0, 1, 2, 3]]))[0]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -321,6 +322,12 @@ def test_a_run_that_stops_anywhere_ends_the_same(
             np.testing.assert_array_equal(outcome.users[name], values)
 
 
+def test_a_plan_is_the_same_in_every_process() -> None:
+    # Workers keep what the arms of a seed share under the plan that they were sent.
+    sent = [pickle.loads(pickle.dumps(PLAN)) for _ in range(2)]
+    assert sent[0] == sent[1] and hash(sent[0]) == hash(sent[1])
+
+
 def test_a_killed_run_goes_on_from_its_last_whole_day(tmp_path: Path, outcomes: list[Outcome]) -> None:
     script = (
         "import sys; from dataclasses import replace; from pathlib import Path\n"
@@ -367,7 +374,7 @@ def test_a_wrong_plan_is_named(changes: dict[str, Any], message: str) -> None:
 
 
 def test_a_wrong_arm_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="dial must go with a setting, got dial 'epsilon' with setting nan"):
+    with pytest.raises(ValueError, match="dial must go with a setting, got dial 'epsilon' with setting None"):
         Arm("a", EASE, dial="epsilon")
     with pytest.raises(ValueError, match="agent must be one of"):
         run_feedback(replace(PLAN, arms=(Arm("a", "nonsense"),)), FACTORIES, tmp_path)
