@@ -137,13 +137,13 @@ PROFILES = {
         worlds=WORLDS,
         logging_policies=("random", "mf:epsilon=0.2"),
         agents=EVERY_AGENT,
-        log_days=20,
-        test_days=7,
+        log_days=24,
+        test_days=10,
         online_days=4,
         seeds=3,
         retrain_every=3,
         sensitivity=True,
-        decay_days=(12, 24),
+        decay_days=(16, 32),
     ),
     "full": Config(
         name="full",
@@ -151,11 +151,12 @@ PROFILES = {
         logging_policies=("random", "popularity", "popularity:epsilon=0.2", "mf", "mf:epsilon=0.2"),
         agents=EVERY_AGENT,
         log_days=40,
+        test_days=12,
         online_days=8,
         seeds=10,
         retrain_every=3,
         sensitivity=True,
-        decay_days=(12, 24, 48, 96),
+        decay_days=(20, 40, 80),
     ),
 }
 
@@ -257,7 +258,8 @@ def _analysed(
         "correlations": correlations,
         "attribution": attribution_table(scores, plan.scoring, plan.test_days, num_bootstrap=num),
         "advice": advice_table(scores, usual_advice(plan.test_days), num_bootstrap=num),
-        "decisions": decisions_table(correlations[correlations["agents"] == "all"]),
+        # Random scores no items, and nobody would deploy it.
+        "decisions": decisions_table(agreement_table(scores, 1, agents="without random")),
         "sensitivity": sensitivity_table(without, num_bootstrap=num),
         "decay": decay_table(after, num_bootstrap=num),
     }

@@ -11,20 +11,25 @@ import pandas as pd
 
 COLUMNS = (
     *("logging_policy", "deployment", "online_metric", "number", "chosen_in", "num_halvings"),
-    *("loss_where_chosen", "loss_where_followed", "least_possible", "loss_of_median_number"),
+    *("loss_where_chosen", "loss_where_followed", "least_possible", "loss_of_any_number"),
 )
+WHICHEVER = "whichever was chosen"
+"""The row of a logging policy and deployment that is of all halvings."""
 
 
 def decisions_table(correlations: pd.DataFrame, online_metric: str = "clicks_per_slate") -> pd.DataFrame:
-    """For each logging policy and deployment, the numbers that were chosen in some half of the worlds, most often
-    chosen first, with the columns `COLUMNS`.
+    """For each logging policy and deployment, what following the chosen number costs (`WHICHEVER`), then the numbers
+    that were chosen in some half of the worlds, most often chosen first, with the columns `COLUMNS`.
 
     Losses are top-1 regrets: the share of the online metric that is lost by deploying the offline winner, averaged over
     the worlds of a half and the halvings in which the number was chosen. `least_possible` is the loss of the best
-    number in the half where it is followed, had one known it; `loss_of_median_number` that of choosing blindly. Only
-    numbers that every world has take part. Empty with fewer than two worlds.
+    number in the half where it is followed, had one known it; `loss_of_any_number` that of choosing one blindly, in
+    expectation. Only numbers that every world has take part, and that tell of as many agents there as any number does:
+    a loss is against the best agent that a number tells of. Empty with fewer than two worlds.
     """
     some = correlations[correlations["online_metric"] == online_metric]
+    arm = ["logging_policy", "deployment", "world"]
+    some = some[some["num_agents"] == some.groupby(arm)["num_agents"].transform("max")]
     rows = []
     for (logging, deployment), group in some.groupby(["logging_policy", "deployment"]):
         number = group["protocol"] + "/" + group["offline_metric"]
@@ -39,8 +44,10 @@ def decisions_table(correlations: pd.DataFrame, online_metric: str = "clicks_per
             here, there = loss[list(half)].mean(axis=1), loss[rest].mean(axis=1)
             # Of equal ones the first by name, so that no order of the table decides.
             best = str(here.index[np.argmin(here.to_numpy())])
-            chosen.setdefault(best, []).append((here[best], there[best], there.min(), there.median()))
+            chosen.setdefault(best, []).append((here[best], there[best], there.min(), there.mean()))
         num_halvings = sum(map(len, chosen.values()))
+        of_all = np.mean([losses for own in chosen.values() for losses in own], axis=0)
+        rows.append((logging, deployment, online_metric, WHICHEVER, num_halvings, num_halvings, *of_all))
         for name, losses in sorted(chosen.items(), key=lambda pair: (-len(pair[1]), pair[0])):
             means = np.mean(losses, axis=0)
             rows.append((logging, deployment, online_metric, name, len(losses), num_halvings, *means))

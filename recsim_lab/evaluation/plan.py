@@ -95,6 +95,12 @@ class Plan:
         wrong = [p for p in self.scoring if getattr(p.split, "test_days", self.test_days) != self.test_days]
         if wrong:
             raise ValueError(f"protocols must test on the plan's {self.test_days} days, got {wrong[0]}")
+        unknown_yet = [p.name for p in self.scoring if getattr(p.target, "days", 0) >= self.test_days]
+        if unknown_yet:
+            raise ValueError(
+                f"test_days must be more than the days within which users return, got {self.test_days} with "
+                f"{unknown_yet[0]}, of which the log would tell nothing"
+            )
 
     @property
     def scoring(self) -> tuple[Protocol, ...]:

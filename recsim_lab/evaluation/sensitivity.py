@@ -64,7 +64,8 @@ def decay_table(
     seed: int = 0,
 ) -> pd.DataFrame:
     """Agreement after logs of so many days, in each of which the logging policy learned from all before; with the
-    columns `DECAY_COLUMNS`. `num_retrainings` is how often it learned while the log was collected."""
+    columns `DECAY_COLUMNS`. `num_retrainings` is how often it learned while the log was collected; the longer log also
+    teaches agents more, and its users have met more."""
     rows = []
     for days, scores in studies.items():
         for logging, group, number, found in _agreements(scores, numbers, online_metric, num_bootstrap, seed):

@@ -185,11 +185,12 @@ def _how_it_was_done(worlds: Mapping[str, str]) -> Section:
         "How it was done",
         (f"Worlds are named by what sets them apart from the first: {named}.\n\n" if named else "")
         + "Protocols are named split-candidates, and what differs from clicks under the rules of production. Splits: "
-        "`temporal` tests on the last days of the log, `rolling` does so several times over, `randomised` takes of "
-        "these days the clicks on slots that were filled by chance. `last-out` tests on each user's last slate with a "
-        "click and learns from what came before it and from all that other users did, `random` tests on a random fifth "
-        "of the slates and learns from the rest (both leak the future), `balanced` keeps of these the slates that test "
-        "every item about as often. Candidates: `full` is every item that production could have shown at that moment, "
+        "`temporal` tests on the last days of the log, `rolling` does so in two stretches, learning anew before each, "
+        "`randomised` takes of these days the clicks on slots that were filled by chance. `last-out` tests on each "
+        "user's last slate with a click and learns from what came before it and from all that others did, `random` "
+        "tests on a random fifth of the slates and learns from the rest (both leak the future), `balanced` keeps of "
+        "these the slates that test every item about as often. Candidates: `full` is every item that production could "
+        "have shown at that moment, "
         "`sampled100` a hundred of them drawn uniformly and `popular100` in proportion to their clicks, beside the "
         "clicked ones; `slate` is the slate that was shown, `retrieved100` what a cheap retriever finds. Targets: a "
         "click, a long `dwell`, a `like`, a `return` within a week, and a `composite` of some.\n\n"

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from recsim_lab.evaluation.decisions import WHICHEVER
 from recsim_lab.evaluation.estimates import estimators_table
 from recsim_lab.reporting.blocks import Figure, Section, Table
 from recsim_lab.reporting.figures.forest import forest
 from recsim_lab.reporting.names import column_name
-from recsim_lab.reporting.offline_online_tables import MAIN_METRIC
+from recsim_lab.reporting.offline_online_tables import MAIN_METRIC, main_deployment
 from recsim_lab.reporting.words import interval_words
 
 
@@ -18,7 +19,7 @@ def joint_sections(tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     sections = []
     decisions, advice = tables["decisions"], tables["advice"]
     if len(decisions):
-        decisions = decisions[decisions["deployment"] == decisions["deployment"].mode()[0]]
+        decisions = decisions[decisions["deployment"] == main_deployment(decisions)]
         sections.append(Section("Which number to follow", _DECISIONS, (_decisions(decisions),)))
     if len(advice):
         sections.append(Section("Three pieces of advice, tested", _ADVICE, (_advice_figure(advice), _advice(advice))))
@@ -76,7 +77,8 @@ _SENSITIVITY = (
 )
 _DECAY = (
     "The log was collected by a model that learned every night from its own log. The longer it is, the more of what is "
-    "evaluated on was chosen by models like those that are evaluated."
+    "evaluated on was chosen by models like those that are evaluated; but agents have also learned from more, and "
+    "users have met more, so a change with the log's length is not that of feeding on itself alone."
 )
 
 
@@ -86,19 +88,21 @@ def _decisions(table: pd.DataFrame) -> Table:
     frame = pd.DataFrame(
         {
             "log of": chosen["logging_policy"],
-            "number": [column_name(f"offline/{number}") for number in chosen["number"]],
+            "number": [name if name == WHICHEVER else column_name(f"offline/{name}") for name in chosen["number"]],
             "chosen in": [f"{some} of {every}" for some, every in halvings],
             "loss where chosen": chosen["loss_where_chosen"],
             "loss where followed": chosen["loss_where_followed"],
             "least possible": chosen["least_possible"],
-            "median number": chosen["loss_of_median_number"],
+            "any number": chosen["loss_of_any_number"],
         }
     )
     caption = (
-        "Losses of numbers that were chosen on half of the worlds, means over the halvings in which each was chosen. "
-        "Least possible: of the best number where it is followed, had one known it. Median number: of choosing blindly."
+        f"Losses of numbers that were chosen on half of the worlds, for `{main_deployment(table)}` agents, means over "
+        "the halvings in which each was chosen. Least possible: of the best number where it is followed, had one known "
+        "it. Any number: of choosing one blindly. Only numbers that tell of all agents but Random take part, so "
+        "off-policy estimates that refuse some do not."
     )
-    losses = ("loss where chosen", "loss where followed", "least possible", "median number")
+    losses = ("loss where chosen", "loss where followed", "least possible", "any number")
     return Table(frame, caption, dict.fromkeys(losses, ".1%"))
 
 

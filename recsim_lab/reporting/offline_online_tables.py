@@ -42,10 +42,14 @@ class Arm:
         return safe_name(f"{self.world}-{self.logging_policy}-{self.deployment}")
 
 
+def main_deployment(table: pd.DataFrame) -> str:
+    """That of models that learned from the whole log, where there are such; else of the weights that were scored."""
+    return "refit" if "refit" in set(table["deployment"]) else "frozen"
+
+
 def main_arms(scores: pd.DataFrame) -> list[Arm]:
-    """An arm for each world and logging policy, in order of appearance: that of models that learned from the whole log,
-    where there are such, else that of the weights that were scored."""
-    deployment = "refit" if "refit" in set(scores["deployment"]) else "frozen"
+    """An arm for each world and logging policy, in order of appearance, of the `main_deployment`."""
+    deployment = main_deployment(scores)
     pairs = dict.fromkeys(zip(scores["world"], scores["logging_policy"], strict=True))
     return [Arm(world, logging, deployment) for world, logging in pairs]
 

@@ -10,7 +10,7 @@ from recsim_lab.evaluation.advice import Advice, advice_table, usual_advice
 from recsim_lab.evaluation.agreement import agreement_table
 from recsim_lab.evaluation.attribution import PARTS, REMEDIES, Ladder, attribution_table
 from recsim_lab.evaluation.contrasts import interval_of, resampled_spearman
-from recsim_lab.evaluation.decisions import decisions_table
+from recsim_lab.evaluation.decisions import WHICHEVER, decisions_table
 from recsim_lab.evaluation.plan import EXPECTED
 from recsim_lab.evaluation.protocols import Protocol, RandomSplit, Sampled, TemporalSplit, usual_protocols
 from recsim_lab.evaluation.sensitivity import decay_table, sensitivity_table
@@ -128,11 +128,13 @@ def test_advice_is_a_paired_difference(scores: pd.DataFrame) -> None:
 
 
 def test_decisions_are_judged_where_they_were_not_made() -> None:
-    """Of three numbers, one is best in two worlds and ruinous in the other two; one is never bad."""
+    """Of three numbers, one is best in two worlds and ruinous in the other two; one is never bad. A fourth tells of few
+    agents, so that its losses are not against the best."""
     losses = {
         "gambler/auc": [0.0, 0.0, 0.5, 0.5],
         "steady/auc": [0.1, 0.1, 0.1, 0.1],
         "blind/auc": [0.3, 0.3, 0.3, 0.3],
+        "few/auc": [0.0, 0.0, 0.0, 0.0],
     }
     rows = [
         {
@@ -143,17 +145,19 @@ def test_decisions_are_judged_where_they_were_not_made() -> None:
             "offline_metric": "auc",
             "online_metric": "clicks_per_slate",
             "top1_regret": loss,
+            "num_agents": 5 if name == "few/auc" else 9,
         }
         for name, values in losses.items()
         for world, loss in enumerate(values)
     ]
     table = decisions_table(pd.DataFrame(rows)).set_index("number")
     # Of six halvings one has both good worlds in the half that decides.
-    assert table["chosen_in"].to_dict() == {"steady/auc": 5, "gambler/auc": 1}
-    assert table["num_halvings"].tolist() == [6, 6]
+    assert table["chosen_in"].to_dict() == {WHICHEVER: 6, "steady/auc": 5, "gambler/auc": 1}
+    assert table["num_halvings"].tolist() == [6, 6, 6]
+    assert table.loc[WHICHEVER, "loss_where_followed"] == pytest.approx((5 * 0.1 + 0.5) / 6)
     gambler = table.loc["gambler/auc"]
     assert (gambler["loss_where_chosen"], gambler["loss_where_followed"]) == pytest.approx((0.0, 0.5))
-    assert (gambler["least_possible"], gambler["loss_of_median_number"]) == pytest.approx((0.1, 0.3))
+    assert (gambler["least_possible"], gambler["loss_of_any_number"]) == pytest.approx((0.1, 0.3))
     one_world = pd.DataFrame(rows).query("world == 'world0'")
     assert decisions_table(one_world).empty
 

@@ -61,8 +61,8 @@ class FeedbackPlan:
     Every `measure_every` days the bubble is measured over the last `recent_days`. Costs and gains are those of the
     first and the last `price_days`; the learning dividend is measured in `dividend_days` after the loop. A `student`
     learns from each arm's last `window_days`, which tells what its log is worth, as does how well a `target`, which has
-    learned from the log before, can be valued from it. Regret is known of a `probe_share` of
-    the requests; at most `sample` users are compared in pairs.
+    learned from the log before the loop, can be valued from what the arm shows in the days after it. Regret is known of
+    a `probe_share` of the requests; at most `sample` users are compared in pairs.
     """
 
     world: str

@@ -37,8 +37,9 @@ def remedies_table(timeline: "pd.DataFrame", outcomes: list[Outcome], plan: Feed
     more so far lies above zero. `dividend` is the learning dividend, in clicks per slate (see `evaluation.dividend`),
     `published` stands beside it for arms that explore evenly. `refit_` columns tell how much better a model learned
     from the arm's log alone serves the users before the loop, or orders items for them. `value_error` is the
-    relative error of what the arm's log tells of another policy, in the seeds where it tells any; `value_refused` the
-    share of those where it can't; beside them stand the baseline's in the same seeds (`..._baseline`).
+    relative error of what some slates of the days after the loop tell of another policy (see `worth.evaluability`), in
+    the seeds where they tell any; `value_refused` the share of those where they can't; beside them stand the baseline's
+    in the same seeds (`..._baseline`).
     """
     import pandas as pd
 

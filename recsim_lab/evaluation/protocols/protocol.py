@@ -52,7 +52,8 @@ class Protocol:
 
 def usual_protocols(test_days: int, num_sampled: int = 100) -> tuple[Protocol, ...]:
     """What is in common use, and what `attribution` needs: every split; candidates and rules under three of them;
-    targets under the temporal one; and the truth in the place of the log's labels."""
+    targets under the temporal one, returns within a week only where the test days are more; and the truth in the place
+    of the log's labels."""
     temporal, last, mixed = TemporalSplit(test_days), LeaveLastOut(), RandomSplit()
     uniform, popular = Sampled(num_sampled), Sampled(num_sampled, power=1.0)
     others = (RollingOrigin(test_days), PopularityBalanced(), RandomisedOnly(test_days))
@@ -65,7 +66,9 @@ def usual_protocols(test_days: int, num_sampled: int = 100) -> tuple[Protocol, .
     ]
     beside = [Protocol(split) for split in others]
     beside += [Protocol(temporal, candidates) for candidates in (LoggedSlate(), FromRetriever(num_sampled))]
-    targets: tuple[Target, ...] = (LongDwell(), Like(), Return(), Composite())
+    targets: tuple[Target, ...] = (LongDwell(), Like(), Composite())
+    if test_days > Return().days:
+        targets = (*targets, Return())
     beside += [Protocol(temporal, candidates, target) for target in targets for candidates in (Full(), LoggedSlate())]
     return (*varied, *beside)
 

@@ -60,27 +60,27 @@ class TemporalSplit(Split):
 
 @dataclass(frozen=True)
 class RollingOrigin(Split):
-    """The last `num_folds * test_days` days in stretches of `test_days`, each told from all that came before it."""
+    """The last `test_days` days in `num_folds` stretches, each told from all that came before it, newest first."""
 
     test_days: int = 8
-    num_folds: int = 3
+    num_folds: int = 2
     name: str = "rolling"
 
     def __post_init__(self) -> None:
         _check_days(self.test_days)
-        if self.num_folds < 2:
-            raise ValueError(f"num_folds must be at least 2, got {self.num_folds}")
+        if not 2 <= self.num_folds <= self.test_days:
+            raise ValueError(f"num_folds must be in [2, test_days], got {self.num_folds} of {self.test_days}")
 
     @property
     def said(self) -> str:
         return (
-            f"{self.num_folds} times over, learns from all days before some day and is tested on the "
-            f"{self.test_days} that follow"
+            f"cuts the last {self.test_days} days of the log into {self.num_folds} stretches, learns before each from "
+            "all that came before and is tested on it"
         )
 
     def folds(self, log: InteractionLog) -> tuple[Fold, ...]:
-        ends = [_last_days(log, fold * self.test_days) for fold in range(self.num_folds + 1)]
-        return tuple(Fold(~since, since & ~after) for after, since in pairwise(ends) if (~since).any())
+        ends = [_last_days(log, self.test_days * fold // self.num_folds) for fold in range(self.num_folds + 1)]
+        return tuple(Fold(~since, since & ~after) for after, since in pairwise(ends))
 
 
 @dataclass(frozen=True)

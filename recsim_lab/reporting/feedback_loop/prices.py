@@ -114,8 +114,8 @@ def worth(run: LoopRun, arms: Sequence[str]) -> Table:
     caption = (
         f"Refit: a new model ({run.plan.student}) learned from the arm's log alone, against one from the log without "
         "a remedy; expected clicks per slate where it serves the users before the loop, and Spearman's correlation of "
-        "its scores with true utility. Value: the relative error of what the arm's log tells of another policy's "
-        "value, in the seeds where it tells any, and the share of those where it can't"
+        "its scores with true utility. Value: the relative error of what some slates of the days after the loop tell "
+        "of another policy's value, in the seeds where they tell any, and the share of those where they can't"
         + (f" (without a remedy: {refused:.0%})" if np.isfinite(refused) else "")
         + f". 95% intervals over seeds, each by itself. {CHANCE}"
     )

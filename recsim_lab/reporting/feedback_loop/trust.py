@@ -2,8 +2,9 @@
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
-from recsim_lab.evaluation.feedback.controls import UNBUBBLED
+from recsim_lab.evaluation.feedback.controls import ALPHA, UNBUBBLED
 from recsim_lab.reporting.blocks import Section, Table
 from recsim_lab.reporting.bubble_words import (
     LEVELS,
@@ -41,13 +42,24 @@ def trust(run: LoopRun) -> Section:
     elif len(false):
         sentences.append(f"The null twin is told apart, which it must not be: {_metrics(false)}.")
     else:
-        sentences.append(f"None of {told} metrics tells the null twin apart.")
+        sentences.append(_apart_from_luck(table, int(told), run.control_seeds))
     few = run.control_seeds
     sentences.append(
         f"Controls ran in {counted(few, 'seed')}"
         + ("; a control that so few seeds miss may be seen by more." if few < 5 else ".")
     )
     return Section("Can the metrics be trusted?", " ".join(sentences), (controls(run),))
+
+
+def _apart_from_luck(table: pd.DataFrame, told: int, num_seeds: int) -> str:
+    """How little tells the null twin apart, and how little such a test could see."""
+    beyond = int(((table["null_low"] > 0) | (table["null_high"] < 0)).sum())
+    needed = stats.t.ppf(1 - ALPHA / (2 * told), num_seeds - 1)
+    return (
+        f"None of {told} metrics tells the null twin apart after Holm's correction, for which one would have to differ "
+        f"by {needed:,.0f} standard errors; by themselves {beyond} of their 95% intervals exclude zero, where chance "
+        f"makes {ALPHA * told:.1f}."
+    )
 
 
 def _metrics(rows: pd.DataFrame) -> str:

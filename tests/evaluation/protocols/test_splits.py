@@ -17,7 +17,7 @@ from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import TICKS_PER_DAY
 from recsim_lab.testing import planted_log
 
-SPLITS = [TemporalSplit(2), RollingOrigin(1, 3), LeaveLastOut(), RandomSplit(0.3), PopularityBalanced(0.3)]
+SPLITS = [TemporalSplit(2), RollingOrigin(2), LeaveLastOut(), RandomSplit(0.3), PopularityBalanced(0.3)]
 
 
 def _masks(split: Split, log: InteractionLog) -> tuple[np.ndarray, np.ndarray]:
@@ -86,15 +86,15 @@ def test_the_random_split_takes_its_share_and_repeats_itself(log: InteractionLog
 
 
 def test_a_rolling_origin_tells_each_stretch_from_all_before_it(log: InteractionLog) -> None:
-    folds = RollingOrigin(2, 2).folds(log)
+    folds = RollingOrigin(4, 2).folds(log)
     assert [sorted(set(log.day[fold.test])) for fold in folds] == [[4, 5], [2, 3]]
     for fold in folds:
         np.testing.assert_array_equal(fold.train, log.day < log.day[fold.test].min())
     newest, temporal = folds[0], _masks(TemporalSplit(2), log)
     np.testing.assert_array_equal(newest.train, temporal[0])
     np.testing.assert_array_equal(newest.test, temporal[1])
-    # A stretch before which there is nothing is left out.
-    assert len(RollingOrigin(3, 3).folds(log)) == 1
+    uneven = RollingOrigin(5, 3).folds(log)
+    assert [sorted(set(log.day[fold.test])) for fold in uneven] == [[5], [3, 4], [1, 2]]
 
 
 def test_the_balanced_split_tests_items_more_alike_than_the_random_one() -> None:
@@ -115,8 +115,9 @@ def test_the_balanced_split_tests_items_more_alike_than_the_random_one() -> None
 def test_wrong_parameters_are_named() -> None:
     with pytest.raises(ValueError, match="test_days must be at least 1, got 0"):
         TemporalSplit(0)
-    with pytest.raises(ValueError, match="num_folds must be at least 2, got 1"):
-        RollingOrigin(1, 1)
+    for days, folds in ((1, 1), (2, 3)):
+        with pytest.raises(ValueError, match=rf"num_folds must be in \[2, test_days\], got {folds} of {days}"):
+            RollingOrigin(days, folds)
     for share in (0.0, 1.0):
         with pytest.raises(ValueError, match=rf"test_share must be in \(0, 1\), got {share}"):
             RandomSplit(share)
