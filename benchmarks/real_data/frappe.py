@@ -199,8 +199,8 @@ MODELS = (
     ),
     Model(
         "two-tower-frappe",
-        "DSSM, towers 200-200 and 200 linear, dropout .2",
-        _agent(TwoTower, hidden="200-200", width=200, dropout=0.2),
+        "DSSM, towers 200-200 and 64 linear, dropout .2",
+        _agent(TwoTower, hidden="200-200", width=64, dropout=0.2),
         penalty=0.1,
         published=(0.9832, 0.1874),
         gate=">= .982",

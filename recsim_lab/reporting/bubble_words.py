@@ -50,7 +50,7 @@ _NAMES = {
     "mean_cosine": "cosine of two users",
     "num_topics": "number of topics",
     "niche_clicks_gap": "clicks of niche users above others'",
-    "num_churned": "left for good",
+    "num_churned": "left for good so far",
     "num_users": "came that day",
     "opportunity_gini": "Gini index of opportunity",
     "regret": "regret, clicks per slate",

@@ -10,7 +10,13 @@ import pytest
 from recsim_lab.evaluation.feedback.frontier import NOT_REACHABLE
 from recsim_lab.evaluation.feedback.plan import Arm
 from recsim_lab.reporting.feedback_loop import write_feedback_loop_report
-from recsim_lab.reporting.feedback_loop.answer import answer, what_is_open, what_narrowed, what_remedies_cost
+from recsim_lab.reporting.feedback_loop.answer import (
+    answer,
+    what_is_open,
+    what_narrowed,
+    what_paid,
+    what_remedies_cost,
+)
 from recsim_lab.reporting.feedback_loop.bubble import bubble, bubble_differences
 from recsim_lab.reporting.feedback_loop.equal_price import equal_price
 from recsim_lab.reporting.feedback_loop.lives import lives, users
@@ -66,11 +72,14 @@ def run(planted_loop) -> LoopRun:
 
 def test_the_answer_is_what_the_tables_say(run):
     told = what_narrowed(run)
-    assert "narrowed what the model shows, beyond chance on all three counts" in told
+    assert "narrowed what the model shows to all users together, beyond chance on all three counts" in told
     (coverage,) = run.tables["differences"].query("arm == 'frozen' and metric == 'coverage' and level == 'exposure'")[
         "difference"
     ]
     assert f": {MINUS}{100 * coverage:.1f} points" in told
+    paid = what_paid(run)
+    assert "wide (+10" in paid and f"%) earned more clicks than {run.baseline}; dear ({MINUS}20" in paid
+    assert "%) lost clicks, and none of that was paid back" in paid
     cost = what_remedies_cost(run)
     assert f"dear ({MINUS}20" in cost and "lost clicks" in cost and "wide (+10" in cost and "earned more" in cost
     assert "1 of 2 break even beyond chance, looked for on every day: wide (from day 1)" in cost
@@ -103,7 +112,7 @@ def test_chance_alone_is_named(planted_loop):
     jaccard = frozen & (tables["differences"]["metric"] == "jaccard_random")
     tables["differences"].loc[jaccard, ["difference", "low", "high"]] = [-0.1, -0.3, 0.1]
     told = what_narrowed(LoopRun(plan, tables, ()))
-    assert "seems to narrow" in told and told.count("could be chance") == 4
+    assert "seems to narrow" in told and told.count("could be chance") == 5
     tables["differences"] = tables["differences"][~frozen]
     assert "can't be told" in what_narrowed(LoopRun(plan, tables, ()))
 

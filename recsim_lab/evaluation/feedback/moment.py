@@ -11,7 +11,7 @@ from recsim_lab.evaluation.bubble.opportunity import top_likes
 from recsim_lab.evaluation.bubble.pairs import nearest_pairs, random_pairs
 from recsim_lab.evaluation.bubble.preference import taste_shares
 from recsim_lab.platform import Platform
-from recsim_lab.policy import TICKS_PER_DAY, Policy
+from recsim_lab.policy import NEVER, TICKS_PER_DAY, Policy
 from recsim_lab.simulation.sessions import Sessions
 
 A = np.ndarray
@@ -26,7 +26,7 @@ class Start:
     """The moment at which arms part.
 
     `sample` are the users who are compared in pairs, `examples` a few whose days are told one by one: of the mainstream
-    and of the niche users in turn, those of most clicks before the loop.
+    and of the niche users in turn, those of most clicks before the loop who have not left.
     """
 
     platform: Platform
@@ -58,6 +58,7 @@ class Start:
         }
         likes = top_likes(preference, catalogue.latent, some[:300], min(NUM_LIKES, catalogue.num_items))
         clicks = np.bincount(log.user, log.clicks.sum(axis=1), ground.num_users)
+        clicks[platform.service.due == NEVER] = -1  # who has left will never be shown anything
         most = [np.flatnonzero(group)[np.argsort(-clicks[group], kind="stable")] for group in (mainstream, ~mainstream)]
         examples = np.concatenate([users[: NUM_EXAMPLES // 2] for users in most])
         return Start(platform, ground, some, pairs, likes, examples)

@@ -13,14 +13,33 @@ from recsim_lab.reporting.words import Estimate, listed
 
 _NARROWER = {"coverage": -1.0, "effective_catalogue": -1.0, "jaccard_random": 1.0}
 """The sign of a change towards a narrower world."""
-_MANY = 4
+_MANY = 8
 """Names that a sentence bears; all are in the tables."""
 
 
 def answer(run: LoopRun) -> str:
-    """Paragraphs: what narrowed, what remedies cost, what they bought, what can't be said."""
-    parts = (what_narrowed(run), what_remedies_cost(run), what_they_buy(run), what_is_open(run))
+    """Paragraphs: what paid, what narrowed, what remedies cost, what they bought, what can't be said."""
+    parts = (what_paid(run), what_narrowed(run), what_remedies_cost(run), what_they_buy(run), what_is_open(run))
     return "\n\n".join(part for part in parts if part)
+
+
+def what_paid(run: LoopRun) -> str:
+    """Which remedies earned more in the whole loop, and what the others cost, cheapest first."""
+    total = {arm: run.price(arm, "total_percent") for arm in run.remedies}
+    won = sorted((arm for arm, e in total.items() if e.low > 0), key=lambda arm: -total[arm].value)
+    lost = sorted((arm for arm, e in total.items() if e.high < 0), key=lambda arm: -total[arm].value)
+    if not won and not lost:
+        return ""
+    parts = []
+    if won:
+        parts.append(f"{_with_values(won, total)} earned more clicks than {run.baseline}")
+    if lost:
+        again = [arm for arm in lost if run.break_even(arm) != NONE_IN_HORIZON]
+        parts.append(
+            f"{_with_values(lost, total)} lost clicks, and {'not all' if again else 'none'} of that was paid back"
+        )
+    days = run.plan.loop_days
+    return f"In these {days} days of this world, beyond chance: {'; '.join(parts)}."
 
 
 def what_narrowed(run: LoopRun) -> str:
@@ -33,10 +52,13 @@ def what_narrowed(run: LoopRun) -> str:
     sure = [metric for metric, less in known.items() if less.sure and towards[metric] > 0]
     against = [metric for metric, less in known.items() if less.sure and towards[metric] < 0]
     if len(sure) == len(known):
-        verdict = "Learning from what it had shown narrowed what the model shows, beyond chance on all three counts"
+        verdict = (
+            "Learning from what it had shown narrowed what the model shows to all users together, beyond chance on all "
+            "three counts"
+        )
     elif sure:
         counts = f"{len(sure)} of {len(known)} counts"
-        verdict = f"Learning from what it had shown narrowed what the model shows, beyond chance on {counts}"
+        verdict = f"Learning from what it had shown narrowed what the model shows to all, beyond chance on {counts}"
     elif against:
         verdict = "Learning from what it had shown widened what the model shows, beyond chance on some counts"
     elif all(value > 0 for value in towards.values()):
@@ -50,13 +72,27 @@ def what_narrowed(run: LoopRun) -> str:
     )
     fewer = (
         f" The twin ran in {run.control_seeds} of {run.num_seeds} seeds." if run.control_seeds < run.num_seeds else ""
+    ) + (
+        f" It keeps what it learned before the loop, of which the loop's window of {run.plan.window_days} days soon "
+        "holds nothing: losing that data is part of the difference."
     )
     return (
         f"{verdict}. In the last {run.plan.recent_days} days it showed {share.text}% of the items on offer, its twin "
         f"that was never retrained {frozen_share.text}%: {less_share.text} points {_ends(less_share)}. What it showed "
         f"was as diverse as {items.text} items shown all alike, against {frozen_items.text}: {less_items.text} "
         f"{_ends(less_items)}. Two users had {common.text}% of their items in common, against {frozen_common.text}%: "
-        f"{less_common.text} points {_ends(less_common)}.{_tastes(run)}{fewer}"
+        f"{less_common.text} points {_ends(less_common)}.{_within(run)}{_tastes(run)}{fewer}"
+    )
+
+
+def _within(run: LoopRun) -> str:
+    """How many topics each user was shown, beside the same users' twins."""
+    loop, twin, less = run.narrowing("exposure", "topic_entropy")
+    if np.isnan(less.value):
+        return ""
+    return (
+        f" Each user by themselves was shown topics of entropy {loop.text}, against {twin.text}: {less.text} "
+        f"{_ends(less)}."
     )
 
 
@@ -124,7 +160,7 @@ def _with_values(arms: list[str], told: dict[str, Estimate]) -> str:
 
 
 def what_they_buy(run: LoopRun) -> str:
-    """Which remedies widen what is shown."""
+    """Which remedies widen what is shown, what becomes of that among clicks, and who is shown fewer topics."""
     if not run.remedies:
         return ""
     words = []
@@ -142,12 +178,38 @@ def what_they_buy(run: LoopRun) -> str:
         if not wider:
             words.append(f"none {moved} {name}")
             continue
-        best = told[wider[0]]
-        words.append(
-            f"{len(wider)} of {len(told)} {moved} {name} (most: {wider[0]}, {best.text}{unit}, 95% interval "
-            f"{best.ends})"
-        )
-    return f"What they buy, in the last {run.plan.recent_days} days and beyond chance: {'; '.join(words)}."
+        most, least = wider[0], wider[-1]
+        ends = f"{told[most].text}{unit} for {most}"
+        if most != least:
+            ends += f" to {told[least].text} for {least}"
+        narrower = [arm for arm, e in told.items() if e.sure and arm not in wider]
+        against = f", {listed(narrower, _MANY)} did the opposite" if narrower else ""
+        words.append(f"{len(wider)} of {len(told)} {moved} {name} (by their means {ends}){against}")
+    return (
+        f"What they buy, in the last {run.plan.recent_days} days and beyond chance: {'; '.join(words)}."
+        f"{_among_clicks(run)}{_fewer_topics(run)}"
+    )
+
+
+def _among_clicks(run: LoopRun) -> str:
+    told = {arm: run.difference(arm, "consumption", "effective_catalogue") for arm in run.remedies}
+    raised = [arm for arm, e in told.items() if e.sure and e.value > 0]
+    lowered = [arm for arm, e in told.items() if e.sure and e.value < 0]
+    if not raised and not lowered:
+        return " What was clicked is not more diverse under any of them, nor less, beyond chance."
+    parts = [f"raised by {_with_units(raised, told)}"] if raised else []
+    parts += [f"lowered by {_with_units(lowered, told)}"] if lowered else []
+    return f" Shown is not clicked: the effective catalogue of what was clicked is {', and '.join(parts)}."
+
+
+def _fewer_topics(run: LoopRun) -> str:
+    told = {arm: run.difference(arm, "exposure", "topic_entropy") for arm in run.remedies}
+    fewer = [arm for arm, e in told.items() if e.sure and e.value < 0]
+    return f" Each user by themselves is shown fewer topics under {listed(fewer, _MANY)}." if fewer else ""
+
+
+def _with_units(arms: list[str], told: dict[str, Estimate]) -> str:
+    return listed([f"{arm} ({told[arm].text} items)" for arm in arms], _MANY)
 
 
 def what_is_open(run: LoopRun) -> str:

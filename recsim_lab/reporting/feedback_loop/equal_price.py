@@ -23,9 +23,9 @@ _ENDS = ("value", "low", "high")
 
 
 def equal_price(run: LoopRun) -> Section | None:
-    """What dials buy at equal price; None where none was turned."""
+    """What dials buy at equal price; None where none has three settings: a line between two tells little."""
     dials = [arm.dial for arm in run.plan.arms if arm.dial]
-    if run.tables["frontier"].empty or max(map(dials.count, dials), default=0) < 2:
+    if run.tables["frontier"].empty or max(map(dials.count, dials), default=0) < 3:
         return None
     rows = [
         {
@@ -43,7 +43,8 @@ def equal_price(run: LoopRun) -> Section | None:
     return Section(
         "At equal price",
         "Remedies are fair to compare where they cost the same. Each dial is turned up step by step; between its "
-        "settings what it buys is read off at fixed prices.",
+        "settings what it buys is read off at fixed prices, along a straight line: that the line may be wrong is in no "
+        "interval.",
         (dial_lines(pd.DataFrame(rows), metrics), frontier(run), settings(run)),
     )
 

@@ -18,10 +18,11 @@ def in_short(run: LoopRun) -> Section:
         loop, twin, less = run.narrowing("exposure", metric)
         unit = "%" if scale_of(metric) == 100 else " items"
         told = f"{less.text}{' points' if unit == '%' else ''}, {less.ends}" if less.ends else "not known"
+        seeds = f", {counted(run.control_seeds, 'seed')}" if run.control_seeds < run.num_seeds else ""
         numbers.append(
             KeyNumber(
                 f"{loop.text}{unit}" if less.ends else loop.text,
-                f"{bubble_name(metric)}, shown by the loop",
+                f"{bubble_name(metric)}, shown by the loop{seeds}",
                 f"{twin.text}{unit} by its frozen twin; difference {told}",
             )
         )
@@ -66,6 +67,7 @@ def summary(run: LoopRun) -> Table:
     caption = (
         f"Differences from {run.baseline}, paired over seeds, with 95% intervals, each by itself; remedies first, then "
         f"controls. The last three columns are of what was shown in the last {run.plan.recent_days} days, shares in "
-        f"points; more in common (Jaccard) is narrower. {CHANCE}"
+        "points; more in common (Jaccard) is narrower. What the names stand for, such as how many slots are random, is "
+        f"under How it was done. {CHANCE}"
     )
     return table_of(rows, caption, ("pays from day",))

@@ -93,12 +93,19 @@ def prices_table(run: LoopRun, arms: Sequence[str]) -> Table:
     caption = (
         f"Clicks per user of the population against {run.baseline}: per day in the first and the last {days} days, "
         "summed over the loop in all. Pays from day: the first day on which the interval of the clicks earned so far "
-        "lies above zero. Learning dividend: clicks per slate that the arm's own model earns more than that of the "
-        "loop without a remedy, inside the same policy, in the mean of either's users; a dash where an arm has no such "
-        "model. Beside it the published D(epsilon), which also holds substitution, position and boredom, for arms that "
-        f"explore evenly. 95% intervals over seeds, each by itself. {CHANCE}"
+        f"lies above zero.{_luck(run)} Learning dividend: clicks per slate that the arm's own model earns more than "
+        "that of the loop without a remedy, inside the same policy, in the mean of either's users; a dash where an arm "
+        "has no such model. Beside it, for arms that explore evenly, the published D(epsilon), which also holds what "
+        "random items do to other slots (substitution, position, boredom), so that the two may differ in sign. 95% "
+        f"intervals over seeds, each by itself. {CHANCE}"
     )
     return table_of(rows, caption, ("pays from day",))
+
+
+def _luck(run: LoopRun) -> str:
+    """When luck alone seems to pay."""
+    day = run.break_even(NULL_TWIN)
+    return f" Luck alone can look like that: the null twin pays from day {day}." if day.isdigit() else ""
 
 
 def worth(run: LoopRun, arms: Sequence[str]) -> Table:
@@ -106,16 +113,16 @@ def worth(run: LoopRun, arms: Sequence[str]) -> Table:
     columns = {
         "refit: clicks per slate": ("refit_clicks", "+.4f"),
         "refit: order of items": ("refit_rank_agreement", "+.4f"),
-        "value: error": ("value_error", ".3f"),
-        "value: refused": ("value_refused", ".2f"),
+        "off-policy: error": ("value_error", ".3f"),
+        "off-policy: refused": ("value_refused", ".2f"),
     }
     rows = [{"arm": arm} | {name: run.price(arm, *column) for name, column in columns.items()} for arm in arms]
     refused = float(run.prices[arms[0]].get("value_refused_baseline", np.nan))
     caption = (
         f"Refit: a new model ({run.plan.student}) learned from the arm's log alone, against one from the log without "
         "a remedy; expected clicks per slate where it serves the users before the loop, and Spearman's correlation of "
-        "its scores with true utility. Value: the relative error of what some slates of the days after the loop tell "
-        "of another policy's value, in the seeds where they tell any, and the share of those where they can't"
+        "its scores with true utility. Off-policy: the relative error of what some slates of the days after the loop "
+        "tell of another policy's value, in the seeds where they tell any, and the share of those where they can't"
         + (f" (without a remedy: {refused:.0%})" if np.isfinite(refused) else "")
         + f". 95% intervals over seeds, each by itself. {CHANCE}"
     )
