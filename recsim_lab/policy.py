@@ -97,11 +97,10 @@ class FeatureTable:
     def on_offer(self, tick: Int[A, " rows"]) -> Bool[A, "rows items"]:
         """Whether each item can be shown at each tick. Requests share one row of memory where nothing changes between
         them."""
-        if len(tick) > 1 and self.changes.searchsorted(tick.min(), "right") == self.changes.searchsorted(
-            tick.max(), "right"
-        ):
-            return np.broadcast_to(self.on_offer(tick[:1]), (len(tick), self.num_items))
-        return (self.release <= tick[:, None]) & (tick[:, None] < self.withdrawal)
+        _, first, same = np.unique(self.changes.searchsorted(tick, "right"), return_index=True, return_inverse=True)
+        moments = tick[first, None]
+        offered = (self.release <= moments) & (moments < self.withdrawal)
+        return np.broadcast_to(offered, (len(tick), self.num_items)) if len(first) == 1 else offered[same]
 
 
 @dataclass(frozen=True)
@@ -153,11 +152,10 @@ class Observation:
         allowed = self.features.on_offer(self.tick)
         if self.blocked.shape[1] == 0:
             return allowed
-        # One spare column takes the padding.
-        padded = np.zeros((len(self), self.features.num_items + 1), bool)
-        padded[:, :-1] = allowed
-        padded[np.arange(len(self))[:, None], self.blocked] = False
-        return padded[:, :-1]
+        allowed = allowed if allowed.flags.writeable else allowed.copy()
+        row, place = np.nonzero(self.blocked >= 0)
+        allowed[row, self.blocked[row, place]] = False
+        return allowed
 
     def block(self, items: Int[A, "rows more"]) -> "Observation":
         """The same requests with more items forbidden (-1 forbids nothing)."""
