@@ -47,7 +47,8 @@ class Schedule:
     """The epoch, counted from 0, from which on hard negatives are chosen: by the network as the last one left it."""
     validate_every: int = 1
     rate_factor: float = 1.0
-    """Multiplies the learning rate after each validation that was no better than the best before."""
+    """Multiplies the learning rate after `rate_patience` validations in a row that were no better than the best."""
+    rate_patience: int = 1
 
 
 def fit(
@@ -95,8 +96,9 @@ def fit(
             best, best_value, waited = _snapshot(network, optimizer, trained), value, 0
         elif due:
             waited += 1
-            for group in optimizer.param_groups:
-                group["lr"] *= schedule.rate_factor
+            if waited % schedule.rate_patience == 0:
+                for group in optimizer.param_groups:
+                    group["lr"] *= schedule.rate_factor
             if schedule.patience is not None and waited >= schedule.patience:
                 break
     if best is not None and schedule.patience is not None:

@@ -24,6 +24,9 @@ def parse(profiles: Mapping[str, Config], description: str) -> Config:
     """The config of `python -m scenarios.<name> [profile] [--option value ...]`; the first profile is the default."""
     arguments = sys.argv[1:]
     default = next(iter(profiles))
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in profiles:
+        with plain_errors():
+            raise ValueError(f"unknown profile {arguments[0]!r}; there are {', '.join(profiles)}")
     profile = arguments.pop(0) if arguments and arguments[0] in profiles else default
     others = ", ".join(f"`{name}`" for name in profiles if name != profile)
     description += f" Options replace the values of the profile `{profile}`"
@@ -67,7 +70,7 @@ class Counter:
 
 @contextmanager
 def counting(title: str) -> Iterator[Counter]:
-    """A live line with a bar, the count, the time passed and the time left."""
+    """A live line with a bar, the count, the time passed and the time left; an interrupt ends the program."""
     columns = (
         TextColumn("{task.description}", table_column=Column(no_wrap=True)),
         BarColumn(bar_width=12),
@@ -77,8 +80,12 @@ def counting(title: str) -> Iterator[Counter]:
         # Of all columns this one gives way in a narrow terminal.
         TextColumn("{task.fields[last]}", style="dim", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )
-    with Progress(*columns, console=console, expand=True) as progress:
-        yield Counter(progress, title)
+    try:
+        with Progress(*columns, console=console, expand=True) as progress:
+            yield Counter(progress, title)
+    except KeyboardInterrupt:
+        console.print("stopped")
+        raise SystemExit(130) from None
 
 
 def show_table(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

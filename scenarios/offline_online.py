@@ -119,7 +119,7 @@ class Config:
     decay_logging: str = "mf"
     """The agent that collects these."""
     light_agents: tuple[str, ...] = LIGHT_AGENTS
-    """The agents of these two."""
+    """The agents of the studies of sensitivity and of decay."""
     max_requests: int = 1000
     """Most test requests of a protocol."""
     estimated_slates: int = 1000

@@ -54,11 +54,11 @@ def main() -> None:
         run.begin(config)
     with counting("Ladder and agents") as count:
         scores = run_study(
-            ladder, FACTORIES, run.path / "ladder", config.num_workers, lambda u, i, n: count(f"{u.agent}", i, n)
+            ladder, FACTORIES, run.path / "ladder", config.num_workers, lambda u, i, n: count(u.agent or "log", i, n)
         ).scores
     with counting("Daily retrained MF, to day 60") as count:
         daily = run_study(
-            loop, FACTORIES, run.path / "loop", config.num_workers, lambda u, i, n: count(f"{u.agent}", i, n)
+            loop, FACTORIES, run.path / "loop", config.num_workers, lambda u, i, n: count(u.agent or "log", i, n)
         ).daily
     card = world_card(scores, _churned(daily, config.world), _clicks_in_log(run.path, config.world, seeds))
     run.write_table("card", pd.DataFrame([vars(row) | {"holds": row.holds} for row in card]))

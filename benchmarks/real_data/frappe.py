@@ -140,6 +140,8 @@ class Model:
     """AUC and log loss."""
     gate: str = ""
     minutes: float = 10
+    rate_patience: int = 1
+    """Epochs in a row without a better AUC after which the learning rate falls; the end after twice as many."""
 
     def train(self, parts: Parts, seed: int, device: str, report: Report) -> tuple[Network, list[Epoch]]:
         with seeded(seed):
@@ -158,7 +160,13 @@ class Model:
                 optimizer,
                 parts.train,
                 Impressions(make_loss("bce")),
-                Schedule(MOST_EPOCHS, BATCH_SIZE, patience=2, rate_factor=0.1),
+                Schedule(
+                    MOST_EPOCHS,
+                    BATCH_SIZE,
+                    patience=2 * self.rate_patience,
+                    rate_factor=0.1,
+                    rate_patience=self.rate_patience,
+                ),
                 lambda: roc_auc(scores_of(network, parts.validation), known),
                 lambda epoch, _: report(f"{self.name} epoch {epoch.epoch}: validation AUC {epoch.validation:.4f}"),
             )

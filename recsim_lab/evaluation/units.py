@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -57,6 +58,10 @@ def finished(units: Sequence[Unit], run: Callable[[Unit], None], num_workers: in
         for future in as_completed(waiting):
             future.result()
             yield waiting[future]
+    except KeyboardInterrupt:
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)  # after an error, the rest need not be run first
         for name, value in before.items():
@@ -67,7 +72,8 @@ def finished(units: Sequence[Unit], run: Callable[[Unit], None], num_workers: in
 
 
 def _end_with_parent() -> None:
-    """A worker must not outlive a killed run: it would write beside the one that goes on."""
+    """A worker must not outlive a killed run: it would write beside the one that goes on. Interrupts are the run's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         parent = multiprocessing.parent_process()

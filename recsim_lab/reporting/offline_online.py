@@ -289,10 +289,17 @@ def answer_of(where: str, predictors: pd.DataFrame) -> str:
     interval = "too few agents or seeds for an interval"
     if not np.isnan(best["spearman_low"]):
         interval = f"95% interval {interval_words(best['spearman_low'], best['spearman_high'])}"
+    name = column_name("offline/" + best["protocol"] + "/" + best["offline_metric"])
+    if not sure:
+        return (
+            f"{where}: none of the {len(predictors)} usual numbers agrees with {metric_name(MAIN_METRIC)} by more than "
+            f"chance, so that this study can recommend none. Highest was {name} (Spearman {best['spearman']:.2f}, "
+            f"{interval})."
+        )
     return (
-        f"{where}: {column_name('offline/' + best['protocol'] + '/' + best['offline_metric'])} agreed best with "
-        f"{metric_name(MAIN_METRIC)} (Spearman {best['spearman']:.2f}, {interval}); it put "
+        f"{where}: {name} agreed best with {metric_name(MAIN_METRIC)} (Spearman {best['spearman']:.2f}, {interval}); "
+        f"it put "
         f"{best['pairwise_accuracy']:.0%} of the pairs of agents in the right order, and deploying its winner lost "
-        f"{best['top1_regret']:.1%} of the best agent's clicks. Of the {len(predictors)} usual numbers, {sure} agree "
-        "by more than chance, each taken alone."
+        f"{best['top1_regret']:.1%} of the best agent's clicks. Of the {len(predictors)} usual numbers, {sure} "
+        f"{'agrees' if sure == 1 else 'agree'} by more than chance, each taken alone."
     )

@@ -22,6 +22,7 @@ too wide to tell them apart, and the direct method's leave out how wrong its mod
 `runs/replications.off_policy/<name>/`: `findings.csv`, `errors.csv` (each estimate), `open_bandit.csv`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,8 +116,8 @@ def thompson(bandit: SyntheticBandit) -> Float[A, " actions"]:
     return np.bincount(draws.argmax(axis=1), minlength=len(shown)) / THOMPSON_DRAWS
 
 
-def compare(kind: str, num_logs: int) -> pd.DataFrame:
-    """Each estimator's estimates of the same logs, and the truth of each."""
+def compare(kind: str, num_logs: int, progress: Callable[[int], None] = lambda done: None) -> pd.DataFrame:
+    """Each estimator's estimates of the same logs, and the truth of each; `progress` is told how many logs are done."""
     bandit = DENSE if kind == "dense" else SPARSE
     weights = learned_weights(bandit) if kind == "dense" else thompson(bandit)
     rows: list[dict[str, float | int | str]] = []
@@ -142,6 +143,7 @@ def compare(kind: str, num_logs: int) -> pd.DataFrame:
                     "reason": estimate.reason,
                 }
             )
+        progress(number + 1)
     return pd.DataFrame(rows)
 
 
@@ -264,11 +266,15 @@ def main() -> None:
     with plain_errors():
         run = run_folder("replications.off_policy", config.name)
         run.begin(config)
-    parts = []
-    with counting("Bandits") as count:
-        for place, kind in enumerate(PUBLISHED_ERRORS):
-            parts.append(compare(kind, config.logs))
-            count(kind, place + 1, len(PUBLISHED_ERRORS))
+    kinds = list(PUBLISHED_ERRORS)
+    with counting("Logs of bandits") as count:
+        total = len(kinds) * config.logs
+        parts = [
+            compare(
+                kind, config.logs, lambda done, kind=kind: count(kind, kinds.index(kind) * config.logs + done, total)
+            )
+            for kind in kinds
+        ]
     errors = pd.concat(parts, ignore_index=True)
     run.write_table("errors", errors)
     findings = regime_findings(errors) + honesty_findings(errors)

@@ -116,20 +116,21 @@ def test_validation_is_asked_when_due(network):
     assert equal(final, after[2])
 
 
-def test_the_learning_rate_falls_where_validation_does_not_rise(network):
+@pytest.mark.parametrize(("patience", "expected"), [(1, [1, 1, 0.5, 0.5, 0.25]), (2, [1, 1, 1, 1, 1, 0.5, 0.5])])
+def test_the_learning_rate_falls_where_validation_does_not_rise(network, patience, expected):
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
-    values, rates = iter([1.0, 0.0, 2.0, 1.0, 1.0]), []
+    values, rates = iter([1.0, 0.0, 2.0, 1.0, 1.0, 1.0, 1.0]), []
     fit(
         network,
         optimizer,
         examples_of([0]),
         Pull(),
-        Schedule(5, 1, rate_factor=0.5),
+        Schedule(len(expected), 1, rate_factor=0.5, rate_patience=patience),
         lambda: next(values),
         lambda *_: rates.append(optimizer.param_groups[0]["lr"]),
     )
     # The report comes before the rate falls.
-    assert rates == [1, 1, 0.5, 0.5, 0.25]
+    assert rates == expected
 
 
 def test_hard_negatives_are_judged_by_the_last_epoch(network):

@@ -1,0 +1,40 @@
+"""Wrong profiles are named, and an interrupted run ends without a traceback."""
+
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from scenarios.command_line import counting, parse
+
+
+@dataclass(frozen=True)
+class Config:
+    seeds: int = 2
+    """Number of seeds."""
+
+
+PROFILES = {"demo": Config(), "standard": Config(10)}
+
+
+def test_a_profile_and_options_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["x", "standard"])
+    assert parse(PROFILES, "") == Config(10)
+    monkeypatch.setattr(sys, "argv", ["x", "--seeds", "3"])
+    assert parse(PROFILES, "") == Config(3)
+
+
+def test_an_unknown_profile_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["x", "standrad", "--help"])
+    with pytest.raises(SystemExit) as stopped:
+        parse(PROFILES, "")
+    assert stopped.value.code == 2
+    assert "unknown profile 'standrad'; there are demo, standard" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_stops_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped, counting("Work") as count:
+        count("a piece", 1, 2)
+        raise KeyboardInterrupt
+    assert stopped.value.code == 130
+    assert "stopped" in capsys.readouterr().out
