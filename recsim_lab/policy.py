@@ -100,7 +100,9 @@ class FeatureTable:
         _, first, same = np.unique(self.changes.searchsorted(tick, "right"), return_index=True, return_inverse=True)
         moments = tick[first, None]
         offered = (self.release <= moments) & (moments < self.withdrawal)
-        return np.broadcast_to(offered, (len(tick), self.num_items)) if len(first) == 1 else offered[same]
+        if len(offered) == len(tick) == 1:
+            return offered
+        return np.broadcast_to(offered, (len(tick), self.num_items)) if len(offered) == 1 else offered[same]
 
 
 @dataclass(frozen=True)

@@ -207,12 +207,13 @@ MODELS = (
     ),
     Model(
         "two-tower-frappe",
-        "DSSM, towers 200-200 and 64 linear, dropout .2",
+        "DSSM, towers 200-200 and 64 linear, dropout .2, a lower rate only after two epochs without a better AUC",
         _agent(TwoTower, hidden="200-200", width=64, dropout=0.2),
         penalty=0.1,
         published=(0.9832, 0.1874),
         gate=">= .982",
         minutes=15,
+        rate_patience=2,
     ),
     Model(
         "dlrm-frappe",

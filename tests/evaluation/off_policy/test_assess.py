@@ -207,7 +207,7 @@ def test_a_deterministic_log_is_refused() -> None:
 
 
 def test_propensities_that_the_log_lacks_are_asked_of_the_saved_policy() -> None:
-    logging = NewItemExploration(by_taste(0.5, num_items=6), 0.5, redraws=200)
+    logging = NewItemExploration(by_taste(0.5, num_items=6), 0.5, redraws=1_000)
     log = serve(logging, num_items=6, num_days=1)
     assert np.isnan(log.propensity).any()
     target = by_taste(1.0, num_items=6)
