@@ -24,6 +24,7 @@ too wide to tell them apart, and the direct method's leave out how wrong its mod
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -266,15 +267,10 @@ def main() -> None:
     with plain_errors():
         run = run_folder("replications.off_policy", config.name)
         run.begin(config)
-    kinds = list(PUBLISHED_ERRORS)
-    with counting("Logs of bandits") as count:
-        total = len(kinds) * config.logs
-        parts = [
-            compare(
-                kind, config.logs, lambda done, kind=kind: count(kind, kinds.index(kind) * config.logs + done, total)
-            )
-            for kind in kinds
-        ]
+    parts = []
+    for kind in PUBLISHED_ERRORS:
+        with counting(f"Logs of {kind} bandits") as count:
+            parts.append(compare(kind, config.logs, partial(count, "estimated", total=config.logs)))
     errors = pd.concat(parts, ignore_index=True)
     run.write_table("errors", errors)
     findings = regime_findings(errors) + honesty_findings(errors)
