@@ -78,8 +78,8 @@ def test_the_answer_is_what_the_tables_say(run):
     ]
     assert f": {MINUS}{100 * coverage:.1f} points" in told
     paid = what_paid(run)
-    assert "wide (+10" in paid and f"%) earned more clicks than {run.baseline}; dear ({MINUS}20" in paid
-    assert "%) lost clicks, and none of that was paid back" in paid
+    assert "wide (+10" in paid and f"%) earned more clicks than {run.baseline}, beyond chance; dear ({MINUS}20" in paid
+    assert "%) lost clicks, beyond chance, and none of that was paid back" in paid
     cost = what_remedies_cost(run)
     assert f"dear ({MINUS}20" in cost and "lost clicks" in cost and "wide (+10" in cost and "earned more" in cost
     assert "1 of 2 break even beyond chance, looked for on every day: wide (from day 1)" in cost

@@ -28,18 +28,22 @@ def what_paid(run: LoopRun) -> str:
     total = {arm: run.price(arm, "total_percent") for arm in run.remedies}
     won = sorted((arm for arm, e in total.items() if e.low > 0), key=lambda arm: -total[arm].value)
     lost = sorted((arm for arm, e in total.items() if e.high < 0), key=lambda arm: -total[arm].value)
-    if not won and not lost:
+    rest = [arm for arm in total if arm not in (*won, *lost)]
+    if not run.remedies:
         return ""
     parts = []
     if won:
-        parts.append(f"{_with_values(won, total)} earned more clicks than {run.baseline}")
+        parts.append(f"{_with_values(won, total)} earned more clicks than {run.baseline}, beyond chance")
     if lost:
         again = [arm for arm in lost if run.break_even(arm) != NONE_IN_HORIZON]
         parts.append(
-            f"{_with_values(lost, total)} lost clicks, and {'not all' if again else 'none'} of that was paid back"
+            f"{_with_values(lost, total)} lost clicks, beyond chance, and {'not all' if again else 'none'} of that was "
+            "paid back"
         )
+    if rest:
+        parts.append(f"for {_with_values(rest, total)} it could be chance")
     days = run.plan.loop_days
-    return f"In these {days} days of this world, beyond chance: {'; '.join(parts)}."
+    return f"In the {days} days of this world, {'; '.join(parts)}."
 
 
 def what_narrowed(run: LoopRun) -> str:
@@ -72,10 +76,12 @@ def what_narrowed(run: LoopRun) -> str:
     )
     fewer = (
         f" The twin ran in {run.control_seeds} of {run.num_seeds} seeds." if run.control_seeds < run.num_seeds else ""
-    ) + (
-        f" It keeps what it learned before the loop, of which the loop's window of {run.plan.window_days} days soon "
-        "holds nothing: losing that data is part of the difference."
     )
+    if run.plan.window_days < run.plan.loop_days:
+        fewer += (
+            f" It keeps what it learned before the loop, of which the loop's window holds nothing after "
+            f"{run.plan.window_days} days: losing that data is part of the difference."
+        )
     return (
         f"{verdict}. In the last {run.plan.recent_days} days it showed {share.text}% of the items on offer, its twin "
         f"that was never retrained {frozen_share.text}%: {less_share.text} points {_ends(less_share)}. What it showed "
@@ -120,15 +126,12 @@ def _ends(told: Estimate) -> str:
 
 
 def what_remedies_cost(run: LoopRun) -> str:
-    """Which cost early clicks, which earn more in all, which break even."""
+    """Which cost early clicks, which break even."""
     if not run.remedies:
         return ""
     days, early = run.plan.price_days, {arm: run.price(arm, "cost_percent", sign=-1.0) for arm in run.remedies}
     total = {arm: run.price(arm, "total_percent") for arm in run.remedies}
-    sentences = [
-        _split(early, f"in the first {days} days"),
-        _split(total, f"Over all {run.plan.loop_days} days"),
-    ]
+    sentences = [_split(early, f"in the first {days} days")]
     paid = {arm: run.break_even(arm) for arm in run.remedies if run.break_even(arm) != NONE_IN_HORIZON}
     if paid:
         told = listed([f"{arm} (from day {day})" for arm, day in paid.items()], _MANY)
