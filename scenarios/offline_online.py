@@ -32,7 +32,7 @@ from recsim_lab.evaluation.attribution import attribution_table
 from recsim_lab.evaluation.decisions import decisions_table
 from recsim_lab.evaluation.plan import Plan
 from recsim_lab.evaluation.protocols import usual_protocols
-from recsim_lab.evaluation.sensitivity import decay_table, sensitivity_table
+from recsim_lab.evaluation.sensitivity import NOTHING, decay_table, sensitivity_table
 from recsim_lab.evaluation.study import Tables, check_plan, run_study
 from recsim_lab.evaluation.units import safe_name
 from recsim_lab.reporting.offline_online import answer_of, write_offline_online_report
@@ -49,12 +49,12 @@ from scenarios.factories import FACTORIES
 
 SMALL = "num_items=400,new_items_a_day=2"
 WORLDS = (
-    f"everyday:num_users=110,{SMALL}",
-    f"static:num_users=30,{SMALL}",
-    "movielens:num_users=75,num_items=400",
-    "everyday:num_users=110,num_items=400,new_items_a_day=30,lifetime_days=10",
-    f"everyday:num_users=110,{SMALL},appeal=1.0,clickbait=1.0",
-    f"everyday:num_users=110,{SMALL},intent=4.0,boredom=0.6",
+    f"everyday:num_users=95,{SMALL}",
+    f"static:num_users=26,{SMALL}",
+    "movielens:num_users=65,num_items=400",
+    "everyday:num_users=95,num_items=400,new_items_a_day=30,lifetime_days=10",
+    f"everyday:num_users=95,{SMALL},appeal=1.0,clickbait=1.0",
+    f"everyday:num_users=95,{SMALL},intent=4.0,boredom=0.6",
 )
 """The default world, one whose users never change, MovieLens, news that are gone after ten days, hits and clickbait,
 and users of moods. Where users visit more often there are fewer of them, so that logs hold about as many slates."""
@@ -115,11 +115,12 @@ class Config:
     sensitivity: bool = False
     """Switch the first world's mechanisms off, one at a time, to see what agreement depends on."""
     decay_days: tuple[int, ...] = ()
-    """Lengths of logs that a model collected which learned every night: how long a log has fed on itself."""
-    decay_logging: str = "mf"
-    """The agent that collects these."""
+    """Lengths of logs that a model collected which learned every night: how long a log has fed on itself. Agents learn
+    from as many of their last days as the shortest has."""
+    decay_logging: tuple[str, ...] = ("mf", "random")
+    """The agents that collect these: one that learns, and one that does not to compare it with."""
     light_agents: tuple[str, ...] = LIGHT_AGENTS
-    """The agents of the studies of sensitivity and of decay."""
+    """The agents of the study of decay, and of that of sensitivity as far as they are among `agents`."""
     max_requests: int = 1000
     """Most test requests of a protocol."""
     estimated_slates: int = 1000
@@ -137,8 +138,8 @@ PROFILES = {
         worlds=WORLDS,
         logging_policies=("random", "mf:epsilon=0.2"),
         agents=EVERY_AGENT,
-        log_days=24,
-        test_days=10,
+        log_days=20,
+        test_days=8,
         online_days=4,
         seeds=3,
         retrain_every=3,
@@ -181,27 +182,28 @@ def plan_of(config: Config) -> Plan:
 
 
 def sensitivity_plans(config: Config) -> dict[str, Plan]:
-    """The study of the first world by itself, and with each mechanism switched off."""
+    """The study of the first world with each mechanism switched off."""
     if not config.sensitivity:
         return {}
     world = config.worlds[0]
     joint = "," if ":" in world else ":"
-    base = replace(plan_of(config), worlds=(world,), agents=config.light_agents, retrain_every=0, references=())
+    agents = tuple(agent for agent in config.light_agents if agent in config.agents)
+    base = replace(plan_of(config), worlds=(world,), agents=agents, retrain_every=0, references=())
     switched = {name: replace(base, worlds=(f"{world}{joint}{off}",)) for name, off in SWITCHES.items()}
-    return {"nothing": base} | switched | {"rules": replace(base, rules=False)}
+    return switched | {"rules": replace(base, rules=False)}
 
 
 def decay_plans(config: Config) -> dict[int, Plan]:
-    """Studies after ever longer logs of a model that feeds on itself."""
+    """Studies after ever longer logs of a model that feeds on itself, which differ in nothing else."""
     base = replace(
         plan_of(config),
         worlds=config.worlds[:1],
-        logging_policies=(config.decay_logging,),
+        logging_policies=config.decay_logging,
         agents=config.light_agents,
         retrain_every=0,
         references=(),
     )
-    return {days: replace(base, log_days=days) for days in config.decay_days}
+    return {days: replace(base, log_days=days, learn_days=min(config.decay_days)) for days in config.decay_days}
 
 
 def main() -> None:
@@ -213,7 +215,10 @@ def main() -> None:
         run = run_folder("offline_online", config.name)
         provenance = run.begin(config)
     study = _studied("Logs, training, deployment", plan, run.path, config)
-    without = {
+    light = study.scores["agent"].isin(config.light_agents)
+    nothing_off = study.scores[(study.scores["world"] == config.worlds[0]) & light]
+    without = {NOTHING: nothing_off} if switched else {}
+    without |= {
         name: _studied(f"Without {name}", each, run.path / f"without-{safe_name(name)}", config).scores
         for name, each in switched.items()
     }

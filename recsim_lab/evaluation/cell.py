@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
 from recsim_lab.evaluation.estimates import PROTOCOL, estimates_of
 from recsim_lab.evaluation.offline import (
@@ -21,7 +22,7 @@ from recsim_lab.evaluation.offline import (
 from recsim_lab.evaluation.online import expected_clicks, follow
 from recsim_lab.evaluation.oracle import Oracle, make_reference
 from recsim_lab.evaluation.plan import EXPECTED, NO_TARGET, ORACLE, REPLICATE, Factories, Plan, Unit
-from recsim_lab.evaluation.protocols import Fold, Protocol, TemporalSplit
+from recsim_lab.evaluation.protocols import Fold, Protocol, Split, TemporalSplit
 from recsim_lab.evaluation.run_folder import RunFolder
 from recsim_lab.evaluation.truth import Moments, Recorder
 from recsim_lab.interaction_log import InteractionLog
@@ -29,6 +30,8 @@ from recsim_lab.platform import Platform, Retraining
 from recsim_lab.policy import Agent, Observation, Policy
 from recsim_lab.simulation.sessions import Sessions
 from recsim_lab.simulation.world import World
+
+A = np.ndarray
 
 
 def run_unit(unit: Unit, plan: Plan, factories: Factories, folder: Path) -> None:
@@ -55,6 +58,8 @@ class _Stage:
     """The policy that collected the log, if it never learned."""
     platform: Platform
     log: InteractionLog
+    recent: Bool[A, " rows"]
+    """The rows that agents learn from and are tested on."""
     moments: Moments
     tested: tuple[tuple[tuple[Protocol, ...], tuple[FoldRequests, ...]], ...]
     """The protocols of each split, with the requests of its folds."""
@@ -84,16 +89,18 @@ def _logged(world_name: str, seed: int, logging: str, plan: Plan, factories: Fac
     log, moments = platform.log(), Moments.load(truth, world)
     moments.check(log)
     still = platform.service.policy if factories.target(logging) == NO_TARGET else None
-    return _Stage(plan, world, still, platform, log, moments, _tested(plan, log, moments, factories, seed))
+    recent = log.day >= plan.log_days - (plan.learn_days or plan.log_days)
+    tested = _tested(plan, log, recent, moments, factories, seed)
+    return _Stage(plan, world, still, platform, log, recent, moments, tested)
 
 
 def _tested(
-    plan: Plan, log: InteractionLog, moments: Moments, factories: Factories, seed: int
+    plan: Plan, log: InteractionLog, recent: Bool[A, " rows"], moments: Moments, factories: Factories, seed: int
 ) -> tuple[tuple[tuple[Protocol, ...], tuple[FoldRequests, ...]], ...]:
     by_split = []
     for split in dict.fromkeys(protocol.split for protocol in plan.scoring):
         protocols = tuple(protocol for protocol in plan.scoring if protocol.split == split)
-        folds, num = split.folds(log), retrieved_by(protocols)
+        folds, num = _folds(split, log, recent), retrieved_by(protocols)
         tested = tuple(
             requests_of_fold(
                 log,
@@ -112,6 +119,10 @@ def _tested(
     return tuple(by_split)
 
 
+def _folds(split: Split, log: InteractionLog, recent: Bool[A, " rows"]) -> list[Fold]:
+    return [Fold(fold.train & recent, fold.test & recent) for fold in split.folds(log)]
+
+
 def _learned(spec: str, seed: int, log: InteractionLog, fold: Fold, factories: Factories) -> Agent:
     agent = factories.agent(spec, seed)
     agent.learn(log.take(fold.train))
@@ -121,7 +132,7 @@ def _learned(spec: str, seed: int, log: InteractionLog, fold: Fold, factories: F
 def _agent_arms(spec: str, seed: int, stage: _Stage, factories: Factories) -> dict[str, Any]:
     """Offline scores of the agent under every protocol, and its online arms."""
     plan = stage.plan
-    (deployed,) = TemporalSplit(plan.test_days).folds(stage.log)
+    (deployed,) = _folds(TemporalSplit(plan.test_days), stage.log, stage.recent)
     trained: dict[str, Agent] = {}
 
     def copy_of(fold: Fold) -> Agent:
@@ -148,7 +159,7 @@ def _agent_arms(spec: str, seed: int, stage: _Stage, factories: Factories) -> di
     policies: dict[str, Agent] = {"frozen": copy_of(deployed)}
     if others:
         policies["refit"] = factories.agent(spec, seed)
-        policies["refit"].learn(stage.log)
+        policies["refit"].learn(stage.log.take(stage.recent))
     arms = []
     for deployment, agent in policies.items():
         ruled = factories.rules(agent)
@@ -158,7 +169,7 @@ def _agent_arms(spec: str, seed: int, stage: _Stage, factories: Factories) -> di
         arms.append(arm)
     if plan.retrain_every:
         start = factories.rules(policies.get("refit", policies["frozen"]))
-        arm = _arm(stage, "retrained", start, Retraining(plan.retrain_every), factories)
+        arm = _arm(stage, "retrained", start, Retraining(plan.retrain_every, plan.learn_days), factories)
         arm["scores"] |= own | others
         arms.append(arm)
     told = {"family": factories.family(spec), "target": factories.target(spec)}

@@ -47,6 +47,8 @@ class Plan:
     their own. What they are compared with is a model that learns from the whole log before it is deployed (`refit`),
     as teams do; it is there where a protocol asks for it. With `retrain_every` that model (or the frozen one, without
     it) is deployed once more and learns every so many days from the log and from what it shows itself (`retrained`).
+    With `learn_days` agents learn from the last so many days of the log alone and are tested on these (their last
+    `test_days`, where the split goes by time), whatever the log's length; requests still know the user's whole past.
     With `replicate` the `frozen` and `refit` deployments are repeated under other luck. `rules` says whether the
     business rules bind, in the log, offline and online. `retriever` finds the candidates of protocols that ask for
     it. Off-policy estimators read at most `estimated_slates` of the last days (0: none are asked). `history` is how
@@ -59,6 +61,7 @@ class Plan:
     logging_policies: tuple[str, ...] = ("random",)
     log_days: int = 40
     test_days: int = 8
+    learn_days: int | None = None
     online_days: int = 8
     retrain_every: int = 0
     replicate: bool = False
@@ -82,6 +85,11 @@ class Plan:
         if not 0 < self.test_days < self.log_days:
             raise ValueError(
                 f"test_days must be at least 1 and less than log_days, got {self.test_days} of {self.log_days}"
+            )
+        if self.learn_days is not None and not self.test_days < self.learn_days <= self.log_days:
+            raise ValueError(
+                f"learn_days must be more than test_days ({self.test_days}) and at most log_days ({self.log_days}) or "
+                f"None, got {self.learn_days}"
             )
         if unknown := set(self.references) - set(REFERENCES):
             raise ValueError(f"references must be among {', '.join(REFERENCES)}, got {', '.join(sorted(unknown))}")

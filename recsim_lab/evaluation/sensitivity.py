@@ -32,7 +32,7 @@ SENSITIVITY_COLUMNS = (
 )
 DECAY_COLUMNS = (
     *("log_days", "num_retrainings", "logging_policy", "protocol", "offline_metric", "online_metric"),
-    *("agreement", "low", "high", "ceiling"),
+    *("agreement", "low", "high", "change", "change_low", "change_high", "ceiling"),
 )
 
 
@@ -49,10 +49,7 @@ def sensitivity_table(
     for name, scores in studies.items():
         for logging, _, number, found in _agreements(scores, numbers, online_metric, num_bootstrap, seed):
             row = {"switched_off": name, "logging_policy": logging} | _words(number, online_metric) | _ends(found)
-            whole = _arm(studies[NOTHING], logging)
-            base = resampled_spearman(whole, (f"offline/{number}",), f"online/{online_metric}", num_bootstrap, seed)
-            change = interval_of(found - base[:, 0])
-            rows.append(row | {"change": change.estimate, "change_low": change.low, "change_high": change.high})
+            rows.append(row | _change(found, _arm(studies[NOTHING], logging), number, online_metric, seed))
     return pd.DataFrame(rows, columns=list(SENSITIVITY_COLUMNS))
 
 
@@ -60,19 +57,26 @@ def decay_table(
     studies: Mapping[int, pd.DataFrame],
     numbers: tuple[str, ...] = NUMBERS,
     online_metric: str = "clicks_per_slate",
+    never_learns: str = "random",
     num_bootstrap: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Agreement after logs of so many days, in each of which the logging policy learned from all before; with the
-    columns `DECAY_COLUMNS`. `num_retrainings` is how often it learned while the log was collected; the longer log also
-    teaches agents more, and its users have met more."""
-    rows = []
-    for days, scores in studies.items():
+    """Agreement after logs of so many days, in each of which the logging policy learned every night from all before,
+    and its change against the shortest of them on the same resamples; with the columns `DECAY_COLUMNS`.
+
+    `num_retrainings` is how often the logging policy learned while the log was collected: never, for `never_learns`,
+    whose logs tell what the age of users does by itself. The studies must let agents learn from as many days each.
+    """
+    rows, shortest = [], studies[min(studies)] if studies else pd.DataFrame()
+    for days, scores in sorted(studies.items()):
         for logging, group, number, found in _agreements(scores, numbers, online_metric, num_bootstrap, seed):
             online, again = f"online/{online_metric}", f"{REPLICATE}/{online_metric}"
             ceiling = resampled_spearman(group, (again,), online, 1)[0, 0] if again in group else float("nan")
-            row = {"log_days": days, "num_retrainings": days - 1, "logging_policy": logging}
-            rows.append(row | _words(number, online_metric) | _ends(found) | {"ceiling": ceiling})
+            num_retrainings = 0 if logging == never_learns else days - 1
+            row = {"log_days": days, "num_retrainings": num_retrainings, "logging_policy": logging}
+            row |= _words(number, online_metric) | _ends(found)
+            change = _change(found, _arm(shortest, logging), number, online_metric, seed)
+            rows.append(row | change | {"ceiling": ceiling})
     return pd.DataFrame(rows, columns=list(DECAY_COLUMNS))
 
 
@@ -97,6 +101,15 @@ def _arm(scores: pd.DataFrame, logging: str) -> pd.DataFrame:
     if some[list(KEYS)].drop_duplicates().shape[0] > 1:
         raise ValueError("scores of one switch must be of one world")
     return some
+
+
+def _change(
+    found: Float[A, " resamples"], base: pd.DataFrame, number: str, online_metric: str, seed: int
+) -> dict[str, float]:
+    """By how much agreement differs from that of other scores, on the same resamples of families and seeds."""
+    there = resampled_spearman(base, (f"offline/{number}",), f"online/{online_metric}", len(found) - 1, seed)
+    change = interval_of(found - there[:, 0])
+    return {"change": change.estimate, "change_low": change.low, "change_high": change.high}
 
 
 def _words(number: str, online_metric: str) -> dict[str, str]:

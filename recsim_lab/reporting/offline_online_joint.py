@@ -26,7 +26,9 @@ def joint_sections(tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     if len(tables["sensitivity"]):
         sections.append(Section("What agreement depends on", _SENSITIVITY, (_sensitivity(tables["sensitivity"]),)))
     if len(tables["decay"]):
-        sections.append(Section("How long a log has fed on itself", _DECAY, (_decay(tables["decay"]),)))
+        decay = tables["decay"]
+        blocks = (_decay_figure(decay), _decay(decay))
+        sections.append(Section("How long a log has fed on itself", _DECAY, blocks))
     if len(tables["estimates"]):
         told = estimators_table(tables["estimates"])
         sections.append(Section("What off-policy estimators said", _ESTIMATES, (_estimates(told),)))
@@ -76,9 +78,10 @@ _SENSITIVITY = (
     "of agreement do not sum to anything."
 )
 _DECAY = (
-    "The log was collected by a model that learned every night from its own log. The longer it is, the more of what is "
-    "evaluated on was chosen by models like those that are evaluated; but agents have also learned from more, and "
-    "users have met more, so a change with the log's length is not that of feeding on itself alone."
+    "A model that learned every night from its own log collected ever longer logs, and agents learned from as many of "
+    "the last days of each, and were tested on the last of these. So nothing differs but what the log has lived "
+    "through: how often the model that chose what was shown had learned from what it chose, and how much of the "
+    "catalogue users had met by then. Where the logging policy never learns, the latter is all that differs."
 )
 
 
@@ -148,17 +151,33 @@ def _sensitivity(table: pd.DataFrame) -> Table:
     return Table(frame, "Agreement with clicks per slate.", {"Spearman": ".2f", "change": "+.2f"})
 
 
+def _decay_figure(table: pd.DataFrame) -> Figure:
+    """How much the agreement of each number changed by the longest log."""
+    last = table[table["log_days"] == table["log_days"].max()]
+    pairs = zip(_numbers(last), last["logging_policy"], strict=True)
+    names = [f"{number}, log of {logging}" for number, logging in pairs]
+    change, low, high = (last[name].to_numpy(float) for name in ("change", "change_low", "change_high"))
+    days = f"{table['log_days'].min()} to {table['log_days'].max()} days"
+    return forest(names, change, low, high, f"change in Spearman's correlation from logs of {days}")
+
+
 def _decay(table: pd.DataFrame) -> Table:
+    shortest = table["log_days"] == table["log_days"].min()
     frame = pd.DataFrame(
         {
+            "log of": table["logging_policy"],
             "days of log": table["log_days"],
+            "nights it learned": table["num_retrainings"],
             "offline number": _numbers(table),
             "Spearman": table["agreement"],
             "95% interval": _ends(table, "low", "high"),
+            "change": np.where(shortest, np.nan, table["change"]),
+            "interval of the change": np.where(shortest, "", _ends(table, "change_low", "change_high")),
             "ceiling": table["ceiling"],
         }
     )
-    return Table(frame, "Agreement with clicks per slate after so many days.", {"Spearman": ".2f", "ceiling": ".2f"})
+    caption = "Agreement with clicks per slate, and its change since the shortest log."
+    return Table(frame, caption, {"Spearman": ".2f", "change": "+.2f", "ceiling": ".2f"})
 
 
 def _numbers(table: pd.DataFrame) -> list[str]:

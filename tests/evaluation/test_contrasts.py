@@ -177,11 +177,21 @@ def test_a_switch_is_compared_with_nothing_switched(scores: pd.DataFrame) -> Non
 
 def test_decay_tells_agreement_by_the_age_of_the_log(scores: pd.DataFrame) -> None:
     number = "random-full/ndcg@10"
-    table = decay_table({10: scores, 20: scores.assign(**{f"offline/{number}": 0.0})}, (number,), num_bootstrap=50)
-    assert table["log_days"].tolist() == [10, 20] and table["num_retrainings"].tolist() == [9, 19]
-    agreement = resampled_spearman(scores, (f"offline/{number}",), "online/clicks_per_slate", 1)
-    assert table["agreement"].iloc[0] == pytest.approx(agreement[0, 0]) and np.isnan(table["agreement"].iloc[1])
+    scores = pd.concat([scores, scores.assign(logging_policy="mf")])
+    reversed_in_mf = np.where(scores["logging_policy"] == "mf", -1.0, 1.0) * scores[f"offline/{number}"]
+    later = scores.assign(**{f"offline/{number}": reversed_in_mf})
+    table = decay_table({20: later, 10: scores}, (number,), num_bootstrap=50)
+    rows = table.set_index(["logging_policy", "log_days"]).sort_index()
+    assert rows.index.tolist() == [("mf", 10), ("mf", 20), ("random", 10), ("random", 20)]
+    assert rows["num_retrainings"].tolist() == [9, 19, 0, 0]
+    known = resampled_spearman(scores[: len(scores) // 2], (f"offline/{number}",), "online/clicks_per_slate", 1)[0, 0]
+    assert rows["agreement"].to_numpy() == pytest.approx([known, -known, known, known])
+    assert rows["change"].to_numpy() == pytest.approx([0, -2 * known, 0, 0])
+    same = rows.drop(("mf", 20))
+    assert (same[["change", "change_low", "change_high"]] == 0).all(axis=None)
+    assert rows.loc[("mf", 20), "change_low"] < -2 * known < rows.loc[("mf", 20), "change_high"]
     assert (table["ceiling"] > 0.8).all()
+    assert list(decay_table({}).columns) == list(table.columns)
 
 
 def test_the_ladders_of_the_temporal_split_need_no_other_split() -> None:

@@ -23,7 +23,7 @@ from recsim_lab.evaluation.plan import Factories, Plan, Unit
 from recsim_lab.evaluation.protocols import Click, Full, RandomisedOnly, Return, TemporalSplit, usual_protocols
 from recsim_lab.evaluation.study import Tables, run_study
 from recsim_lab.interaction_log import read_log
-from recsim_lab.policy import Observation, Policy
+from recsim_lab.policy import TICKS_PER_DAY, Observation, Policy
 from recsim_lab.simulation.presets import make_world
 from recsim_lab.simulation.world import World
 from recsim_lab.streams import draws_of
@@ -239,6 +239,8 @@ def _is_alive(pid: int) -> bool:
         ({"worlds": ()}, "worlds must hold at least one, got none"),
         ({"test_days": 40}, "test_days must be at least 1 and less than log_days, got 40 of 40"),
         ({"test_days": 0}, "test_days must be at least 1 and less than log_days, got 0 of 40"),
+        ({"learn_days": 8}, r"learn_days must be more than test_days \(8\) and at most log_days \(40\) or None, got 8"),
+        ({"learn_days": 41}, "learn_days must be more than test_days .* got 41"),
         ({"online_days": 0}, "online_days must be at least 1, got 0"),
         ({"agents": ("ease", "mf", "ease")}, "agents must be distinct, got 'ease' more than once"),
         ({"seeds": (3, 3)}, "seeds must be distinct, got 3 more than once"),
@@ -309,3 +311,23 @@ def test_the_logging_policy_learns_every_night(tmp_path: Path) -> None:
         expected.items,
         _with_rules(make_agent("popularity")).recommend(requests, log.num_slots, draws_of(0, requests.user)).items,
     )
+
+
+def test_agents_learn_from_and_are_tested_on_the_last_days_alone(tmp_path: Path) -> None:
+    read: dict[str, list[tuple[int, int]]] = {"learn": [], "test": []}
+    plan = replace(PLAN, agents=("popularity",), seeds=(0,), references=(), learn_days=3, estimated_slates=50)
+
+    def agent(spec: str, seed: int) -> Policy:
+        made = make_agent(spec, seed)
+        if spec == "popularity":
+            learn = made.learn
+            made.learn = lambda log: (read["learn"].append((log.day.min(), log.day.max())), learn(log))  # type: ignore
+        return made
+
+    def restrict(observation: Observation, num_slots: int) -> Observation:
+        read["test"].append((observation.tick.min() // TICKS_PER_DAY, observation.tick.max() // TICKS_PER_DAY))
+        return _restricted(observation, num_slots)
+
+    run_study(plan, replace(FACTORIES, agent=agent, restrict=restrict), tmp_path)
+    assert min(first for first, _ in read["learn"]) == min(first for first, _ in read["test"]) == 2
+    assert {(2, 2), (2, 4)} <= set(read["learn"]), "frozen agents learn before the test, others from its days too"
