@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from recsim_lab.policy import FeatureTable, Observation, check_slots
+from recsim_lab.policy import Observation, check_slots
 
 A = np.ndarray
 
@@ -93,18 +93,11 @@ def _places(
 def num_eligible(observation: Observation, up_to: int) -> Int[A, " rows"]:
     """How many eligible items each request has, counted up to `up_to`; fast where there are more."""
     # Blocked items may repeat or not be on offer, so this is a lower bound, and mostly enough.
-    num = num_on_offer(observation.features, observation.tick) - (observation.blocked >= 0).sum(axis=1)
+    num = observation.features.num_on_offer(observation.tick) - (observation.blocked >= 0).sum(axis=1)
     few = np.flatnonzero(num < up_to)
     if len(few):
         num[few] = observation.take(few).eligible().sum(axis=1)
     return np.minimum(num, up_to)
-
-
-def num_on_offer(features: FeatureTable, tick: Int[A, " rows"]) -> Int[A, " rows"]:
-    """How many items are on offer at each tick."""
-    return np.searchsorted(features.releases, tick, side="right") - np.searchsorted(
-        features.removals, tick, side="right"
-    )
 
 
 def may_be_shown(observation: Observation, items: Int[A, "rows candidates"]) -> Bool[A, "rows candidates"]:

@@ -5,7 +5,8 @@ from typing import ClassVar, Literal
 
 from agents.base import NamedAgent
 from agents.losses import make_loss
-from agents.weighting import MOST_WEIGHT, Weighting
+from agents.weighting import Weighting
+from recsim_lab.propensities import MOST_WEIGHT
 
 Loss = Literal[
     "bce",
@@ -60,7 +61,7 @@ class NetworkParameters(NamedAgent):
     """What the slot of an impression is: nothing, an offset to learn and leave out when serving, or a weight that
     makes up for how rarely it is looked at, at most 10."""
     examination: Literal["rates", "propensities", "repeats"] = "rates"
-    """How `position="weight"` tells from a log how rarely a slot is looked at: see `agents.examination`. Rates are
+    """How `position="weight"` tells from a log how rarely a slot is looked at: see `recsim_lab.examination`. Rates are
     right where slates are random."""
     weighting: Weighting = "none"
     most_weight: float = MOST_WEIGHT

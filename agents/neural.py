@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Bool, Float32, Int
 
 from agents.base import check_catalogue, indifferent
-from agents.examination import examine
 from agents.examples import Crosses, Examples, clicks_of, slates_of
 from agents.fields import Schema, Table
 from agents.learner import Learner, Moments, arrays_of, made, read
@@ -23,6 +22,7 @@ from agents.objective import Catalogue, Impressions, Objective, WholeCatalogue
 from agents.serving import Serving
 from agents.training import Epoch, Report, Schedule, fit, held_out_loss, seeded
 from agents.weighting import Selection
+from recsim_lab.examination import examine
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import FeatureTable, Observation, Scorer
 

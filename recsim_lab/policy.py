@@ -104,6 +104,10 @@ class FeatureTable:
             return offered
         return np.broadcast_to(offered, (len(tick), self.num_items)) if len(offered) == 1 else offered[same]
 
+    def num_on_offer(self, tick: Int[A, " rows"]) -> Int[A, " rows"]:
+        """How many items are on offer at each tick."""
+        return np.searchsorted(self.releases, tick, side="right") - np.searchsorted(self.removals, tick, side="right")
+
 
 @dataclass(frozen=True)
 class Observation:

@@ -30,7 +30,7 @@ from recsim_lab.evaluation.advice import advice_table, usual_advice
 from recsim_lab.evaluation.agreement import AGENT_SETS, agreement_table
 from recsim_lab.evaluation.attribution import attribution_table
 from recsim_lab.evaluation.decisions import decisions_table
-from recsim_lab.evaluation.plan import Plan
+from recsim_lab.evaluation.plan import ORACLE, Plan
 from recsim_lab.evaluation.protocols import usual_protocols
 from recsim_lab.evaluation.sensitivity import NOTHING, decay_table, sensitivity_table
 from recsim_lab.evaluation.study import Tables, check_plan, run_study
@@ -49,16 +49,18 @@ from scenarios.factories import FACTORIES
 
 SMALL = "num_items=400,new_items_a_day=2"
 WORLDS = (
-    f"everyday:num_users=95,{SMALL}",
-    f"static:num_users=26,{SMALL}",
-    "movielens:num_users=65,num_items=400",
-    "everyday:num_users=95,num_items=400,new_items_a_day=30,lifetime_days=10",
-    f"everyday:num_users=95,{SMALL},appeal=1.0,clickbait=1.0",
-    f"everyday:num_users=95,{SMALL},intent=4.0,boredom=0.6",
+    f"everyday:num_users=85,{SMALL}",
+    f"static:num_users=23,{SMALL}",
+    "movielens:num_users=58,num_items=400",
+    "everyday:num_users=85,num_items=400,new_items_a_day=30,lifetime_days=10",
+    f"everyday:num_users=85,{SMALL},appeal=1.0,clickbait=1.0",
+    f"everyday:num_users=85,{SMALL},intent=4.0,boredom=0.6",
 )
 """The default world, one whose users never change, MovieLens, news that are gone after ten days, hits and clickbait,
 and users of moods. Where users visit more often there are fewer of them, so that logs hold about as many slates."""
 DEMO_WORLDS = (f"everyday:num_users=200,{SMALL}", "movielens:num_users=200,num_items=400")
+RANDOM = "random"
+"""The logging policy that never learns and has no taste."""
 SWITCHES = {
     "position bias": "position=0",
     "drift": "drift=0",
@@ -131,6 +133,11 @@ class Config:
     """Processes."""
 
 
+AXES = (
+    *("worlds", "logging_policies", "agents", "seeds", "sensitivity", "decay_days", "decay_logging"),
+    *("light_agents", "num_bootstrap"),
+)
+"""What a run may go on with: more of it means more units, and those that are done stay."""
 PROFILES = {
     "demo": Config(),
     "standard": Config(
@@ -194,7 +201,7 @@ def sensitivity_plans(config: Config) -> dict[str, Plan]:
 
 
 def decay_plans(config: Config) -> dict[int, Plan]:
-    """Studies after ever longer logs of a model that feeds on itself, which differ in nothing else."""
+    """Studies after ever longer logs, from as many of whose last days agents learn."""
     base = replace(
         plan_of(config),
         worlds=config.worlds[:1],
@@ -213,11 +220,9 @@ def main() -> None:
         for each in (plan, *switched.values(), *aged.values()):
             check_plan(each, FACTORIES)
         run = run_folder("offline_online", config.name)
-        provenance = run.begin(config)
+        provenance = run.begin(config, AXES)
     study = _studied("Logs, training, deployment", plan, run.path, config)
-    light = study.scores["agent"].isin(config.light_agents)
-    nothing_off = study.scores[(study.scores["world"] == config.worlds[0]) & light]
-    without = {NOTHING: nothing_off} if switched else {}
+    without = found_already(config, study.scores) if switched else {}
     without |= {
         name: _studied(f"Without {name}", each, run.path / f"without-{safe_name(name)}", config).scores
         for name, each in switched.items()
@@ -232,6 +237,18 @@ def main() -> None:
     report = write_offline_online_report(run.path, results, provenance)
     _print(study.scores, results["correlations"])
     console.print(f"tables: {path.parent}\nreport: [bold]{report}[/bold]")
+
+
+def found_already(config: Config, scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Of the study itself: where nothing is switched off, and where logging does not go by popularity, which is what
+    random logs tell beside each of the others."""
+    light = scores["agent"].isin(config.light_agents) & (scores["family"] != ORACLE)
+    whole = scores[(scores["world"] == config.worlds[0]) & light]
+    others = [logging for logging in config.logging_policies if logging != RANDOM]
+    by_chance = whole[whole["logging_policy"] == RANDOM]
+    if by_chance.empty or not others:
+        return {NOTHING: whole}
+    return {NOTHING: whole, "popularity of logging": pd.concat([by_chance.assign(logging_policy=o) for o in others])}
 
 
 def _studied(title: str, plan: Plan, folder: Path, config: Config) -> Tables:
@@ -266,7 +283,7 @@ def _analysed(
         # Random scores no items, and nobody would deploy it.
         "decisions": decisions_table(agreement_table(scores, 1, agents="without random")),
         "sensitivity": sensitivity_table(without, num_bootstrap=num),
-        "decay": decay_table(after, num_bootstrap=num),
+        "decay": decay_table(after, never_learns=RANDOM, num_bootstrap=num),
     }
 
 

@@ -9,6 +9,7 @@ from recsim_lab.evaluation.contrasts import interval_of, resampled_spearman
 from recsim_lab.evaluation.plan import ORACLE
 from recsim_lab.evaluation.protocols import (
     Composite,
+    Examined,
     Full,
     LeaveLastOut,
     Like,
@@ -18,6 +19,7 @@ from recsim_lab.evaluation.protocols import (
     Return,
     Sampled,
     TemporalSplit,
+    Unselected,
 )
 
 COLUMNS = (
@@ -36,18 +38,20 @@ class Advice:
 
 
 def usual_advice(test_days: int, num_sampled: int = 100, metric: str = "ndcg@10") -> tuple[Advice, ...]:
-    """Build business rules into offline evaluation; use simple targets; evaluate as production behaves."""
+    """Build business rules into offline evaluation; use simple targets; evaluate as production behaves; and, no part of
+    the lecture, correct for the bias of positions and of what was shown."""
     temporal, random, last = TemporalSplit(test_days), RandomSplit(), LeaveLastOut()
 
     def column(protocol: Protocol) -> str:
         return f"{protocol.prefix}/{metric}"
 
+    plain = column(Protocol(temporal))
     rules = [
         Advice("apply the rules of production", column(Protocol(split)), column(Protocol(split, rules=False)))
         for split in (temporal, last, random)
     ]
     targets = [
-        Advice("use a simple target", column(Protocol(temporal)), column(Protocol(temporal, target=target)))
+        Advice("use a simple target", plain, column(Protocol(temporal, target=target)))
         for target in (Composite(), LongDwell(), Like(), Return())
     ]
     naive = [
@@ -55,10 +59,12 @@ def usual_advice(test_days: int, num_sampled: int = 100, metric: str = "ndcg@10"
         for split in (random, last)
         for candidates in (Sampled(num_sampled), Full())
     ]
-    production = [
-        Advice("evaluate as production behaves", column(Protocol(temporal)), column(protocol)) for protocol in naive
+    production = [Advice("evaluate as production behaves", plain, column(protocol)) for protocol in naive]
+    corrections = [
+        Advice("correct for which slots are looked at", column(Protocol(temporal, target=Examined())), plain),
+        Advice("correct for what was shown", column(Protocol(temporal, target=Unselected())), plain),
     ]
-    return (*rules, *targets, *production)
+    return (*rules, *targets, *production, *corrections)
 
 
 def advice_table(

@@ -81,7 +81,8 @@ def agreement_table(
       undefined. It is not corrected for the number of rows: see `MULTIPLE_COMPARISONS_NOTE`.
     - `ceiling`: Spearman correlation of the online metric with the same metric of a second replicate
       (`replicate/<metric>`: the same users and models under other luck), for the agents of the row, averaged over
-      seeds: what a number would reach that knows all but luck. NaN without replicates.
+      seeds. Both are noisy: a number that knew each agent's expectation would reach about its square root
+      (Spearman's formula for attenuation). NaN without replicates.
     - `num_agents`: agents with both numbers in some seed; `num_seeds`: seeds with at least `MIN_AGENTS` such
       agents.
 

@@ -40,7 +40,7 @@ def run_unit(unit: Unit, plan: Plan, factories: Factories, folder: Path) -> None
         factories = replace(factories, rules=_as_it_is, restrict=_unrestricted)
     stage = _logged(unit.world, unit.seed, unit.logging_policy, plan, factories, folder / "units" / unit.folder)
     if unit.agent is None:
-        result: dict[str, Any] = {"num_slates": len(stage.log)}
+        result: dict[str, Any] = {"num_slates": len(stage.log), "requests": _num_requests(stage)}
     elif unit.agent in plan.references:
         result = _reference_arm(unit.agent, stage, factories)
     else:
@@ -123,6 +123,15 @@ def _folds(split: Split, log: InteractionLog, recent: Bool[A, " rows"]) -> list[
     return [Fold(fold.train & recent, fold.test & recent) for fold in split.folds(log)]
 
 
+def _num_requests(stage: _Stage) -> dict[str, int]:
+    """How many requests of each protocol have something relevant, those of all folds taken together."""
+    return {
+        protocol.prefix: sum(requests.num_judged(protocol) for requests in tested)
+        for protocols, tested in stage.tested
+        for protocol in protocols
+    }
+
+
 def _learned(spec: str, seed: int, log: InteractionLog, fold: Fold, factories: Factories) -> Agent:
     agent = factories.agent(spec, seed)
     agent.learn(log.take(fold.train))
@@ -201,8 +210,8 @@ def _arm(
 ) -> dict[str, Any]:
     """Serve the days after the log, and once more under other luck where the plan says so."""
     arm = _served(stage, deployment, stage.platform.fork(ruled, retraining), factories)
-    if stage.plan.replicate and retraining is None:
-        _, again = follow(stage.platform.fork(ruled, luck=REPLICATE), None, stage.plan.online_days)
+    if stage.plan.replicate:
+        _, again = follow(stage.platform.fork(ruled, retraining, luck=REPLICATE), None, stage.plan.online_days)
         arm["scores"] |= {f"{REPLICATE}/{name}": value for name, value in again.items()}
     return arm
 

@@ -74,6 +74,13 @@ class FoldRequests:
         gains[row, self.log.slate[self.rows][row, slot]] = of_slots[row, slot]
         return gains
 
+    def num_judged(self, protocol: Protocol) -> int:
+        """The requests in which the protocol finds something relevant; on the logged slate, all slates of the test."""
+        if isinstance(protocol.target, TrueChoice):
+            return len(self)
+        rows = np.flatnonzero(self.fold.test) if isinstance(protocol.candidates, LoggedSlate) else self.rows
+        return int((self.slot_gains(protocol.target)[rows] > 0).any(axis=1).sum())
+
     def slot_gains(self, target: Target) -> Float32[A, "rows slots"]:
         """The target's gains of the whole log, NaN in slots that do not count."""
         return np.where(self.split.slots(self.log), target.gains(self.log), np.float32(np.nan))

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,10 +28,11 @@ class RunFolder:
 
     path: Path
 
-    def begin(self, config: Any) -> dict[str, Any]:
+    def begin(self, config: Any, axes: Sequence[str] = ()) -> dict[str, Any]:
         """Write `config.json`: the config, the command, versions and commit; returns its content.
 
-        A run that goes on keeps what it began with; where the commit is another now, both are recorded.
+        A run that goes on keeps what it began with; where the commit is another now, both are recorded. `axes` are
+        fields that say what there is to do and not how: a run may go on with others, which are recorded instead.
 
         Raises:
             ValueError: if the folder holds a run of another config or under other versions, which would mix two
@@ -47,8 +48,8 @@ class RunFolder:
         file = self.path / "config.json"
         if file.exists():
             before = json.loads(file.read_text())
-            changed = [key for key in differing(before["config"], content["config"]) if key not in WITHOUT_EFFECT]
-            if changed:
+            different = [key for key in differing(before["config"], content["config"]) if key not in WITHOUT_EFFECT]
+            if changed := [key for key in different if key not in axes]:
                 raise ValueError(
                     f"{self.path} holds a run of another config (different: {', '.join(changed)}); "
                     "give this run another --name, or delete that folder"
@@ -62,7 +63,8 @@ class RunFolder:
                 )
             if before["commit"].split(RESUMED)[-1] != content["commit"]:
                 before["commit"] += RESUMED + content["commit"]
-            content = before
+            newer = ("config", "command") if different else ()
+            content = before | {name: content[name] for name in newer}
         self.write_text("config.json", json.dumps(content, indent=2))
         return content
 

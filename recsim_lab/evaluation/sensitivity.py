@@ -4,6 +4,7 @@ Unlike the parts of `attribution`, these change the online truth too, so they do
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,8 @@ SENSITIVITY_COLUMNS = (
 )
 DECAY_COLUMNS = (
     *("log_days", "num_retrainings", "logging_policy", "protocol", "offline_metric", "online_metric"),
-    *("agreement", "low", "high", "change", "change_low", "change_high", "ceiling"),
+    *("agreement", "low", "high", "change", "change_low", "change_high"),
+    *("beyond", "beyond_low", "beyond_high", "ceiling"),
 )
 
 
@@ -45,11 +47,19 @@ def sensitivity_table(
 ) -> pd.DataFrame:
     """Agreement in each study of the mapping from what was switched off to its scores, and its change against the one
     where `NOTHING` was, on the same resamples of families and seeds; with the columns `SENSITIVITY_COLUMNS`."""
+    found = {
+        (name, logging, number): values
+        for name, scores in studies.items()
+        for logging, _, number, values in _agreements(scores, numbers, online_metric, num_bootstrap, seed)
+    }
     rows = []
-    for name, scores in studies.items():
-        for logging, _, number, found in _agreements(scores, numbers, online_metric, num_bootstrap, seed):
-            row = {"switched_off": name, "logging_policy": logging} | _words(number, online_metric) | _ends(found)
-            rows.append(row | _change(found, _arm(studies[NOTHING], logging), number, online_metric, seed))
+    for (name, logging, number), values in found.items():
+        rows.append(
+            {"switched_off": name, "logging_policy": logging}
+            | _words(number, online_metric)
+            | _ends("agreement", values, ("low", "high"))
+            | _ends("change", values - found[NOTHING, logging, number])
+        )
     return pd.DataFrame(rows, columns=list(SENSITIVITY_COLUMNS))
 
 
@@ -61,22 +71,37 @@ def decay_table(
     num_bootstrap: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Agreement after logs of so many days, in each of which the logging policy learned every night from all before,
-    and its change against the shortest of them on the same resamples; with the columns `DECAY_COLUMNS`.
+    """Agreement after logs of so many days, in each of which the logging policy learned every night from all before;
+    with the columns `DECAY_COLUMNS`.
 
-    `num_retrainings` is how often the logging policy learned while the log was collected: never, for `never_learns`,
-    whose logs tell what the age of users does by itself. The studies must let agents learn from as many days each.
+    `num_retrainings` is how often the logging policy learned while the log was collected: never, for `never_learns`.
+    `change` is that since the shortest log, and `beyond` by how much it exceeds the change in logs of `never_learns`,
+    which tell what the age of users and catalogue does by itself; both on the same resamples. The studies must let
+    agents learn from as many days each.
     """
-    rows, shortest = [], studies[min(studies)] if studies else pd.DataFrame()
-    for days, scores in sorted(studies.items()):
-        for logging, group, number, found in _agreements(scores, numbers, online_metric, num_bootstrap, seed):
-            online, again = f"online/{online_metric}", f"{REPLICATE}/{online_metric}"
-            ceiling = resampled_spearman(group, (again,), online, 1)[0, 0] if again in group else float("nan")
-            num_retrainings = 0 if logging == never_learns else days - 1
-            row = {"log_days": days, "num_retrainings": num_retrainings, "logging_policy": logging}
-            row |= _words(number, online_metric) | _ends(found)
-            change = _change(found, _arm(shortest, logging), number, online_metric, seed)
-            rows.append(row | change | {"ceiling": ceiling})
+    found = {
+        (days, logging, number): (group, values)
+        for days, scores in sorted(studies.items())
+        for logging, group, number, values in _agreements(scores, numbers, online_metric, num_bootstrap, seed)
+    }
+    rows, shortest = [], min(studies, default=0)
+    for (days, logging, number), (group, values) in found.items():
+        online, again = f"online/{online_metric}", f"{REPLICATE}/{online_metric}"
+        ceiling = resampled_spearman(group, (again,), online, 1)[0, 0] if again in group else float("nan")
+        change = values - found[shortest, logging, number][1]
+        beyond = np.full_like(change, np.nan)
+        if logging != never_learns and (days, never_learns, number) in found:
+            by_age = found[days, never_learns, number][1] - found[shortest, never_learns, number][1]
+            beyond = change - by_age
+        num_retrainings = 0 if logging == never_learns else days - 1
+        rows.append(
+            {"log_days": days, "num_retrainings": num_retrainings, "logging_policy": logging}
+            | _words(number, online_metric)
+            | _ends("agreement", values, ("low", "high"))
+            | _ends("change", change)
+            | _ends("beyond", beyond)
+            | {"ceiling": ceiling}
+        )
     return pd.DataFrame(rows, columns=list(DECAY_COLUMNS))
 
 
@@ -103,20 +128,12 @@ def _arm(scores: pd.DataFrame, logging: str) -> pd.DataFrame:
     return some
 
 
-def _change(
-    found: Float[A, " resamples"], base: pd.DataFrame, number: str, online_metric: str, seed: int
-) -> dict[str, float]:
-    """By how much agreement differs from that of other scores, on the same resamples of families and seeds."""
-    there = resampled_spearman(base, (f"offline/{number}",), f"online/{online_metric}", len(found) - 1, seed)
-    change = interval_of(found - there[:, 0])
-    return {"change": change.estimate, "change_low": change.low, "change_high": change.high}
-
-
-def _words(number: str, online_metric: str) -> dict[str, str]:
+def _words(number: str, online_metric: str) -> dict[str, Any]:
     protocol, _, metric = number.rpartition("/")
     return {"protocol": protocol, "offline_metric": metric, "online_metric": online_metric}
 
 
-def _ends(found: Float[A, " resamples"]) -> dict[str, float]:
-    interval = interval_of(found)
-    return {"agreement": interval.estimate, "low": interval.low, "high": interval.high}
+def _ends(name: str, resampled: Float[A, " resamples"], ends: tuple[str, str] | None = None) -> dict[str, Any]:
+    interval = interval_of(resampled)
+    low, high = ends or (f"{name}_low", f"{name}_high")
+    return {name: interval.estimate, low: interval.low, high: interval.high}

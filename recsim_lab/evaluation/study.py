@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recsim_lab.evaluation.cell import run_unit
 from recsim_lab.evaluation.plan import Factories, Plan, Unit
@@ -18,14 +18,23 @@ Progress = Callable[[Unit, int, int], None]
 """Called with the last unit, the number of units done and of all: for those found done, then after each."""
 
 
+AXES = ("worlds", "logging_policies", "seeds", "agents", "references")
+"""The fields of a plan that say which units there are; all others belong to what each of them is."""
+
+
 @dataclass(frozen=True)
 class Tables:
-    """What a study found: a row of `scores` for each agent, deployment and seed, of `daily` for each day of it, and of
-    `estimates` for each agent, seed and off-policy estimator."""
+    """What a study found.
+
+    A row of `scores` for each agent, deployment and seed, of `daily` for each day of it, of `estimates` for each agent,
+    seed and off-policy estimator, and of `protocols` for each log and protocol, in words and with the number of
+    requests in which it found something relevant.
+    """
 
     scores: "pd.DataFrame"
     daily: "pd.DataFrame"
     estimates: "pd.DataFrame"
+    protocols: "pd.DataFrame"
 
 
 def run_study(
@@ -33,15 +42,16 @@ def run_study(
 ) -> Tables:
     """Run what is missing of the plan.
 
-    Each unit's result is a file of its own under `folder/units`, so a run that was killed goes on where it stopped.
-    Workers are spawned, with one Numba and one torch thread each.
+    Each unit's result is a file of its own under `folder/units`, so a run that was killed goes on where it stopped, and
+    one that gets another agent, world, seed or logging policy runs only what is new. Workers are spawned, with one
+    Numba and one torch thread each.
 
     Raises:
         ValueError: if the folder holds a study of another plan, or an agent or a world can't be made
             (before anything is run).
     """
     check_plan(plan, factories)
-    claim(folder, plan)
+    claim(folder, plan, AXES)
     logs = [
         Unit(world, seed, None, logging)
         for world in plan.worlds
@@ -61,7 +71,7 @@ def run_study(
             done += 1
             if progress is not None:
                 progress(unit, done, len(logs) + len(units))
-    return _collect(units, folder)
+    return _collect(plan, logs, units, folder)
 
 
 def check_plan(plan: Plan, factories: Factories) -> None:
@@ -73,12 +83,29 @@ def check_plan(plan: Plan, factories: Factories) -> None:
         factories.world(world, plan.seeds[0])
 
 
-def _collect(units: list[Unit], folder: Path) -> Tables:
+def _collect(plan: Plan, logs: list[Unit], units: list[Unit], folder: Path) -> Tables:
     import pandas as pd
 
+    def result_of(unit: Unit) -> dict[str, Any]:
+        return json.loads((folder / "units" / unit.file_name).read_text())
+
+    words = {protocol.prefix: protocol.said for protocol in plan.scoring}
+    protocols = [
+        {
+            "world": log.world,
+            "logging_policy": log.logging_policy,
+            "seed": log.seed,
+            "protocol": prefix.partition("/")[2],
+            "reads": prefix.partition("/")[0],
+            "num_requests": num_requests,
+            "words": words[prefix],
+        }
+        for log in logs
+        for prefix, num_requests in result_of(log)["requests"].items()
+    ]
     scores, daily, estimates = [], [], []
     for unit in units:
-        result = json.loads((folder / "units" / unit.file_name).read_text())
+        result = result_of(unit)
         named = {
             "world": unit.world,
             "logging_policy": unit.logging_policy,
@@ -93,4 +120,4 @@ def _collect(units: list[Unit], folder: Path) -> Tables:
             scores.append(keys | arm["scores"])
             # The number of retrainings is that of the arm, not of the day.
             daily += [keys | row | keys for row in arm["daily"]]
-    return Tables(pd.DataFrame(scores), pd.DataFrame(daily), pd.DataFrame(estimates))
+    return Tables(pd.DataFrame(scores), pd.DataFrame(daily), pd.DataFrame(estimates), pd.DataFrame(protocols))

@@ -21,17 +21,20 @@ def safe_name(name: str) -> str:
     return "".join(c if c.isalnum() or c in "=.-" else "_" for c in name)
 
 
-def claim(folder: Path, plan: Any) -> None:
+def claim(folder: Path, plan: Any, axes: Sequence[str] = ()) -> None:
     """Write the plan, a dataclass, beside its results, or see that it is theirs.
+
+    `axes` are fields that say which units there are and not what they are: they may change, and what was done stays.
 
     Raises:
         ValueError: if the folder holds the results of another plan.
     """
     content = json.loads(json.dumps(asdict(plan)))
     file = folder / "plan.json"
-    if not file.exists():
+    changed = differing(json.loads(file.read_text()), content) if file.exists() else list(axes)
+    if set(changed) <= set(axes):
         RunFolder(folder).write_text(file.name, json.dumps(content, indent=2))
-    elif changed := differing(json.loads(file.read_text()), content):
+    elif changed := [name for name in changed if name not in axes]:
         raise ValueError(
             f"{folder} holds a study of another plan (different: {', '.join(changed)}); "
             "use another folder, or delete that one"

@@ -19,6 +19,7 @@ from recsim_lab.reporting.figures import (
 )
 from recsim_lab.reporting.names import column_name, metric_name, short_world_names
 from recsim_lab.reporting.offline_online_joint import joint_sections
+from recsim_lab.reporting.offline_online_scope import deployments_section, limits_section, protocols_section
 from recsim_lab.reporting.offline_online_tables import (
     BASELINE,
     MAIN_METRIC,
@@ -83,7 +84,14 @@ def write_offline_online_report(
         "Agents learned from logs, were scored offline under many protocols, and then served the same simulated users. "
         "This report says how well each offline number predicted what they earned, and what parts them.\n\n"
         + "\n\n".join(answers),
-        [*joint_sections(tables), *sections, _how_it_was_done(names)],
+        [
+            limits_section(tables),
+            *joint_sections(tables),
+            *sections,
+            deployments_section(scores, correlations),
+            protocols_section(tables["protocols"]),
+            _how_it_was_done(names),
+        ],
         Provenance.of_run(provenance, provenance["config"]["seeds"]),
     )
     return path
@@ -149,8 +157,9 @@ _LADDER = (
     "First its own flaws are put right, in all six orders, of which the mean is shown: labels (instead of what was "
     "clicked, what users would have taken with everything in sight), the split, the rules of production. Then what "
     "the slates of whole visits would earn of the users as they are, in expectation, takes the place of foreseeing "
-    "clicks. Then users change, under other luck. What is left is luck alone. The parts sum to what the number lacks; "
-    "other numbers are in `attribution.csv`."
+    "clicks. Then users change, under other luck: that replicate's own luck is in this part too, which is why it lies "
+    "below zero even where nobody changes. What is left is luck alone. The parts sum to what the number lacks; other "
+    "numbers are in `attribution.csv`."
 )
 
 
@@ -203,7 +212,8 @@ def _how_it_was_done(worlds: Mapping[str, str]) -> Section:
         "all users at the end, those who left included; it, `regret` and true utility are hidden from any real "
         "platform. A seed is a repetition of everything: its own world, log and training.\n\n"
         "`ceiling` is the Spearman correlation of clicks per slate with those of a second replicate: the same users "
-        "and the same models under other luck. Nobody can do better but by knowing the luck.",
+        "and the same models under other luck. It is no bound: both replicates are noisy, and a number that knew what "
+        "each agent earns in expectation would reach about its square root.",
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from recsim_lab.evaluation.decisions import WHICHEVER
-from recsim_lab.evaluation.estimates import estimators_table
+from recsim_lab.evaluation.estimates import PROTOCOL, estimators_table
 from recsim_lab.reporting.blocks import Figure, Section, Table
 from recsim_lab.reporting.figures.forest import forest
 from recsim_lab.reporting.names import column_name
@@ -22,7 +22,7 @@ def joint_sections(tables: Mapping[str, pd.DataFrame]) -> list[Section]:
         decisions = decisions[decisions["deployment"] == main_deployment(decisions)]
         sections.append(Section("Which number to follow", _DECISIONS, (_decisions(decisions),)))
     if len(advice):
-        sections.append(Section("Three pieces of advice, tested", _ADVICE, (_advice_figure(advice), _advice(advice))))
+        sections.append(Section("Advice, tested", _ADVICE, (_advice_figure(advice), _advice(advice))))
     if len(tables["sensitivity"]):
         sections.append(Section("What agreement depends on", _SENSITIVITY, (_sensitivity(tables["sensitivity"]),)))
     if len(tables["decay"]):
@@ -30,7 +30,7 @@ def joint_sections(tables: Mapping[str, pd.DataFrame]) -> list[Section]:
         blocks = (_decay_figure(decay), _decay(decay))
         sections.append(Section("How long a log has fed on itself", _DECAY, blocks))
     if len(tables["estimates"]):
-        told = estimators_table(tables["estimates"])
+        told = estimators_table(tables["estimates"]).merge(_agreement_of_estimates(tables), "left")
         sections.append(Section("What off-policy estimators said", _ESTIMATES, (_estimates(told),)))
     return sections
 
@@ -39,7 +39,9 @@ _ESTIMATES = (
     "Estimators tell from the log what an agent would have earned at its last days' requests, had it served them, and "
     "refuse where the log cannot tell. The truth beside them is what the agent's own slates would have earned of the "
     "users as they were, in expectation; it is hidden from any real platform. Every estimate and every reason to "
-    "refuse is in `estimates.csv`."
+    "refuse is in `estimates.csv`. Estimators stand apart from the ranking of offline numbers, since most refuse some "
+    "agents and so order others than these: how well they agree with clicks per slate, over how many agents, stands "
+    "here."
 )
 
 
@@ -54,12 +56,26 @@ def _estimates(table: pd.DataFrame) -> Table:
             "absolute": table["mean_absolute_error"],
             "coverage": table["coverage"],
             "effective slates": table["effective_sample_size"],
+            "Spearman": table["spearman"],
+            "over agents": table["num_agents"],
             "why it refused": table["usual_reason"],
         }
     )
     caption = "Over agents and seeds. Errors are relative to the truth; coverage is that of 95% intervals."
     shares = {"refused": ".0%", "mean error": "+.0%", "absolute": ".0%", "coverage": ".0%", "effective slates": ",.0f"}
-    return Table(frame, caption, shares)
+    return Table(frame, caption, shares | {"Spearman": ".2f", "over agents": ".0f"})
+
+
+def _agreement_of_estimates(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """How well each estimator agrees with clicks per slate, in each world and log."""
+    every = tables["correlations"]
+    rows = every[
+        (every["protocol"] == PROTOCOL)
+        & (every["online_metric"] == MAIN_METRIC)
+        & (every["deployment"] == main_deployment(every))
+        & (every["agents"] == "all")
+    ].rename(columns={"offline_metric": "estimator"})
+    return rows[["world", "logging_policy", "estimator", "spearman", "num_agents"]]
 
 
 _DECISIONS = (
@@ -69,19 +85,23 @@ _DECISIONS = (
 )
 _ADVICE = (
     "A lecture advises to build business rules into offline evaluation, to use simple targets, and to evaluate the way "
-    "production behaves. Each dot is how much better the advised number agrees with clicks per slate than the other "
-    "(a difference of Spearman correlations over the same agents). Of so many comparisons, about one in twenty "
+    "production behaves; two usual corrections of clicks stand beside that, for which slots are looked at and for what "
+    "was shown. Protocols differ in how many requests they have (see `The protocols in words`), and the one with fewer "
+    "agrees less for that alone. Each dot is how much better the advised number agrees with clicks per slate than the "
+    "other (a difference of Spearman correlations over the same agents). Of so many comparisons, about one in twenty "
     "excludes zero by chance."
 )
 _SENSITIVITY = (
-    "The same study in the same world with one mechanism switched off. That changes the online truth too, so changes "
-    "of agreement do not sum to anything."
+    "The same study in the first world with one mechanism switched off. That changes the online truth too, so changes "
+    "of agreement do not sum to anything. Without popularity of logging: the log of random slates in the place of the "
+    "one named."
 )
 _DECAY = (
-    "A model that learned every night from its own log collected ever longer logs, and agents learned from as many of "
-    "the last days of each, and were tested on the last of these. So nothing differs but what the log has lived "
-    "through: how often the model that chose what was shown had learned from what it chose, and how much of the "
-    "catalogue users had met by then. Where the logging policy never learns, the latter is all that differs."
+    "In the first world, a model that learned every night from its own log collected ever longer logs. Agents learned "
+    "from as many of the last days of each, however long it was, and were tested on the last of these. What differs is "
+    "how often the model that chose what was shown had learned from what it chose; but users have also met more of the "
+    "catalogue by then, more of them have left, items were released, and requests know more clicks of the past. All "
+    "that differs too in logs of random slates, so what a model's own log adds is the change beyond theirs."
 )
 
 
@@ -152,13 +172,13 @@ def _sensitivity(table: pd.DataFrame) -> Table:
 
 
 def _decay_figure(table: pd.DataFrame) -> Figure:
-    """How much the agreement of each number changed by the longest log."""
-    last = table[table["log_days"] == table["log_days"].max()]
+    """How much more the agreement of each number changed by the longest log than in random logs of the same age."""
+    last = table[(table["log_days"] == table["log_days"].max()) & table["beyond"].notna()]
     pairs = zip(_numbers(last), last["logging_policy"], strict=True)
     names = [f"{number}, log of {logging}" for number, logging in pairs]
-    change, low, high = (last[name].to_numpy(float) for name in ("change", "change_low", "change_high"))
+    beyond, low, high = (last[name].to_numpy(float) for name in ("beyond", "beyond_low", "beyond_high"))
     days = f"{table['log_days'].min()} to {table['log_days'].max()} days"
-    return forest(names, change, low, high, f"change in Spearman's correlation from logs of {days}")
+    return forest(names, beyond, low, high, f"change of Spearman's correlation beyond that in random logs, {days}")
 
 
 def _decay(table: pd.DataFrame) -> Table:
@@ -173,11 +193,14 @@ def _decay(table: pd.DataFrame) -> Table:
             "95% interval": _ends(table, "low", "high"),
             "change": np.where(shortest, np.nan, table["change"]),
             "interval of the change": np.where(shortest, "", _ends(table, "change_low", "change_high")),
+            "beyond random logs": np.where(shortest, np.nan, table["beyond"]),
+            "its interval": np.where(shortest, "", _ends(table, "beyond_low", "beyond_high")),
             "ceiling": table["ceiling"],
         }
     )
     caption = "Agreement with clicks per slate, and its change since the shortest log."
-    return Table(frame, caption, {"Spearman": ".2f", "change": "+.2f", "ceiling": ".2f"})
+    signed = dict.fromkeys(("change", "beyond random logs"), "+.2f")
+    return Table(frame, caption, {"Spearman": ".2f", "ceiling": ".2f"} | signed)
 
 
 def _numbers(table: pd.DataFrame) -> list[str]:

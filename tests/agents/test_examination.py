@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from agents.examination import Examination, by_propensities, by_rates, by_repeats, examine
 from agents.exploration import EpsilonGreedy
 from agents.registry import make_agent
+from recsim_lab.examination import Examination, by_propensities, by_rates, by_repeats, examine
 from recsim_lab.interaction_log import InteractionLog, concatenate, record
 from recsim_lab.policy import Policy, Scorer, gather
 from recsim_lab.simulation.choice import PositionBased

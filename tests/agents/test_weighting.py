@@ -9,7 +9,6 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from agents.bert4rec import MaskedClicks
-from agents.examination import by_propensities, by_rates
 from agents.examples import clicks_of, slates_of
 from agents.fields import Schema
 from agents.losses import make_loss
@@ -21,10 +20,12 @@ from agents.registry import make_agent
 from agents.sasrec import NextClicks
 from agents.sequences import ClickSequences
 from agents.transformer import full_cross_entropy
-from agents.weighting import Selection, inverse_propensities
+from agents.weighting import Selection
 from recsim_lab.evaluation.statistics import mean_interval, paired_interval
+from recsim_lab.examination import by_propensities, by_rates
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import TICKS_PER_DAY
+from recsim_lab.propensities import inverse_propensities
 from recsim_lab.streams import draws_of
 from recsim_lab.testing import check_agent, check_policy, planted_log
 

@@ -187,6 +187,9 @@ def test_decay_tells_agreement_by_the_age_of_the_log(scores: pd.DataFrame) -> No
     known = resampled_spearman(scores[: len(scores) // 2], (f"offline/{number}",), "online/clicks_per_slate", 1)[0, 0]
     assert rows["agreement"].to_numpy() == pytest.approx([known, -known, known, known])
     assert rows["change"].to_numpy() == pytest.approx([0, -2 * known, 0, 0])
+    assert rows["beyond"].to_numpy() == pytest.approx([0, -2 * known, np.nan, np.nan], nan_ok=True)
+    aged = {10: scores, 20: later.assign(**{f"offline/{number}": later[f"offline/{number}"] * np.nan})}
+    assert decay_table(aged, (number,), num_bootstrap=5)["beyond"].iloc[2:].isna().all()
     same = rows.drop(("mf", 20))
     assert (same[["change", "change_low", "change_high"]] == 0).all(axis=None)
     assert rows.loc[("mf", 20), "change_low"] < -2 * known < rows.loc[("mf", 20), "change_high"]

@@ -48,6 +48,15 @@ def test_what_is_returned_is_what_is_written(tmp_path: Path) -> None:
     assert content["versions"] == VERSIONS and content["commit"] == "abc123"
 
 
+def test_a_run_may_go_on_with_more_to_do(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(Config())
+    more = folder.begin(Config(seeds=(0, 1, 2)), axes=("seeds",))
+    assert more["config"]["seeds"] == [0, 1, 2] and more == json.loads((tmp_path / "run" / "config.json").read_text())
+    with pytest.raises(ValueError, match="different: name"):
+        folder.begin(Config(name="other", seeds=(0,)), axes=("seeds",))
+
+
 def test_a_run_that_goes_on_keeps_what_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = RunFolder(tmp_path)
     first = run.begin(Config())

@@ -1,6 +1,7 @@
 """The study runs a grid of worlds, agents and seeds, goes on where it was killed, and does not depend on workers."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,7 +106,8 @@ def test_there_is_a_row_for_each_agent_seed_and_deployment(tables: Tables) -> No
     }
     assert found == agents | {("oracle", 0, "frozen"), ("oracle", 1, "frozen")}
     assert set(scores["family"]) == {"popularity", "ease", "oracle"}
-    assert (scores["num_retrainings"] == np.where(scores["deployment"] == "retrained", 2, 0)).all()
+    # What would be learned after the last day serves nobody.
+    assert (scores["num_retrainings"] == np.where(scores["deployment"] == "retrained", 1, 0)).all()
     assert (daily.groupby([*keys]).size() == PLAN.online_days).all()
     assert set(daily["day"]) == {5, 6}
 
@@ -131,13 +133,29 @@ def test_every_protocol_and_every_online_metric_is_there(tables: Tables) -> None
             assert ({"coverage@5", "novelty@5", "diversity@5"} <= names) == of_lists, protocol.name
         assert columns[~known].isna().all(axis=None), protocol.name
     assert {f"replicate/{name}" for name in ONLINE_METRICS} <= set(scores)
-    assert agents.loc[agents["deployment"] != "retrained", "replicate/clicks_per_slate"].notna().all()
+    assert agents["replicate/clicks_per_slate"].notna().all()
     assert (agents["replicate/clicks_per_slate"] != agents["online/clicks_per_slate"]).all()
     assert not any(
         c.startswith("offline/") for c in scores if scores.loc[scores["family"] == "oracle", c].notna().any()
     )
     for metric in ONLINE_METRICS:
         assert scores[f"online/{metric}"].notna().all(), metric
+
+
+def test_every_protocol_is_told_in_words_with_its_requests(tables: Tables, folder: Path) -> None:
+    table = tables.protocols
+    assert len(table) == len(PLAN.protocols) * len(PLAN.seeds)
+    words = dict(zip(table["reads"] + "/" + table["protocol"], table["words"], strict=True))
+    assert words == {protocol.prefix: protocol.said for protocol in PLAN.protocols}
+    assert not any("rules" in words[p.prefix] for p in PLAN.protocols if p.candidates.name == "slate")
+    log = read_log(folder / "units" / "everyday" / "random" / "seed=1" / "platform" / "log")
+    requests = table[table["seed"] == 1].set_index("protocol")["num_requests"]
+    late = log.clicks[log.day >= PLAN.log_days - PLAN.test_days].any(axis=1)
+    assert requests["temporal-slate"] == late.sum()
+    assert (requests["temporal-full"] == min(late.sum(), PLAN.max_requests)).all()
+    assert (requests["last-out-full"] == min(len(np.unique(log.user[log.clicks.any(axis=1)])), PLAN.max_requests)).all()
+    liked = log.likes[log.day >= PLAN.log_days - PLAN.test_days].any(axis=1)
+    assert requests["temporal-slate-like"] == liked.sum() < late.sum()
 
 
 def test_each_estimator_has_a_row_with_a_value_or_a_reason(tables: Tables) -> None:
@@ -295,6 +313,28 @@ def test_another_plan_does_not_take_over_results(tables: Tables, folder: Path) -
     with pytest.raises(ValueError, match=r"another plan \(different: cutoffs, log_days\); use another folder"):
         run_study(other, FACTORIES, folder)
     _assert_same(tables, run_study(PLAN, FACTORIES, folder, num_workers=2))
+
+
+def test_another_agent_is_run_and_what_was_done_stays(tables: Tables, folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "more")
+    ran: list[Unit] = []
+    more = replace(PLAN, agents=(*PLAN.agents, "random"))
+    found = run_study(more, FACTORIES, tmp_path / "more", 1, lambda unit, done, total: ran.append(unit))
+    # The first two calls tell of logs and units that were found.
+    assert [unit.agent for unit in ran[-2:]] == ["random", "random"] and len(ran) == 4
+    old = found.scores[found.scores["agent"] != "random"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(old[tables.scores.columns], tables.scores)
+    with pytest.raises(ValueError, match=r"another plan \(different: online_days\);"):
+        run_study(replace(more, online_days=3), FACTORIES, tmp_path / "more")
+
+
+def test_agents_do_not_depend_on_who_else_takes_part(tables: Tables, tmp_path: Path) -> None:
+    """So a smaller study may be read off a larger one."""
+    fewer = replace(PLAN, agents=PLAN.agents[:1], seeds=(0,), references=(), retrain_every=0)
+    alone = run_study(fewer, FACTORIES, tmp_path).scores
+    scores = tables.scores
+    same = (scores["agent"] == PLAN.agents[0]) & (scores["seed"] == 0) & (scores["deployment"] != "retrained")
+    pd.testing.assert_frame_equal(alone, scores[same].reset_index(drop=True)[alone.columns], check_exact=True)
 
 
 def test_the_logging_policy_learns_every_night(tmp_path: Path) -> None:

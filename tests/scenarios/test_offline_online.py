@@ -9,6 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from recsim_lab.evaluation.sensitivity import NOTHING
+from scenarios.offline_online import PROFILES, Config, decay_plans, found_already, plan_of, sensitivity_plans
+
 ROOT = Path(__file__).parents[2]
 ATTRIBUTION_COLUMNS = (
     *("world", "logging_policy", "protocol", "offline_metric", "online_metric"),
@@ -99,3 +102,34 @@ def test_a_mistake_is_named_before_anything_is_written(tmp_path, options, messag
     done = run(tmp_path, *options.split())
     assert done.returncode == 2 and message in done.stdout and "Traceback" not in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_logs_of_any_age_teach_as_many_days():
+    standard = PROFILES["standard"]
+    plans = decay_plans(standard)
+    assert list(plans) == list(standard.decay_days) == [plan.log_days for plan in plans.values()]
+    assert {plan.learn_days for plan in plans.values()} == {min(standard.decay_days)}
+    assert {plan.logging_policies for plan in plans.values()} == {("mf", "random")}
+    assert decay_plans(Config()) == {}
+
+
+def test_what_the_study_has_found_is_not_run_again():
+    """Where nothing is switched off, the light agents of the first world are those of the study; the log of random
+    slates stands beside each other log."""
+    standard = PROFILES["standard"]
+    assert NOTHING not in sensitivity_plans(standard) and sensitivity_plans(Config()) == {}
+    first = plan_of(standard).worlds[0]
+    for name, plan in sensitivity_plans(standard).items():
+        assert plan.agents == standard.light_agents and plan.rules == (name != "rules")
+        assert plan.worlds[0].startswith(first) and (plan.worlds[0] == first) == (name == "rules")
+    rows = [
+        {"world": world, "logging_policy": logging, "agent": agent, "family": agent}
+        for world in standard.worlds[:2]
+        for logging in standard.logging_policies
+        for agent in ("popularity", "sasrec", "oracle")
+    ]
+    found = found_already(standard, pd.DataFrame(rows))
+    assert found[NOTHING]["agent"].tolist() == ["popularity", "popularity"]
+    assert found[NOTHING]["world"].unique().tolist() == [first]
+    (by_chance,) = found["popularity of logging"].to_dict("records")
+    assert by_chance["logging_policy"] == "mf:epsilon=0.2" and by_chance["agent"] == "popularity"

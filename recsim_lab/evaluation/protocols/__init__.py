@@ -19,13 +19,24 @@ from recsim_lab.evaluation.protocols.splits import (
     Split,
     TemporalSplit,
 )
-from recsim_lab.evaluation.protocols.targets import Click, Composite, Like, LongDwell, Return, Target, TrueChoice
+from recsim_lab.evaluation.protocols.targets import (
+    Click,
+    Composite,
+    Examined,
+    Like,
+    LongDwell,
+    Return,
+    Target,
+    TrueChoice,
+    Unselected,
+)
 
 __all__ = [
     "Candidates",
     "Choice",
     "Click",
     "Composite",
+    "Examined",
     "Fold",
     "FromRetriever",
     "Full",
@@ -44,6 +55,7 @@ __all__ = [
     "Target",
     "TemporalSplit",
     "TrueChoice",
+    "Unselected",
     "simple_protocols",
     "usual_protocols",
 ]

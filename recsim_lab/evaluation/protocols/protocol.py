@@ -12,7 +12,17 @@ from recsim_lab.evaluation.protocols.splits import (
     Split,
     TemporalSplit,
 )
-from recsim_lab.evaluation.protocols.targets import Click, Composite, Like, LongDwell, Return, Target, TrueChoice
+from recsim_lab.evaluation.protocols.targets import (
+    Click,
+    Composite,
+    Examined,
+    Like,
+    LongDwell,
+    Return,
+    Target,
+    TrueChoice,
+    Unselected,
+)
 
 
 @dataclass(frozen=True)
@@ -46,14 +56,16 @@ class Protocol:
     @property
     def said(self) -> str:
         """The protocol in words."""
-        rules = "under the rules of production" if self.rules else "without the rules of production"
-        return f"{self.split.said}; {self.target.said}, against {self.candidates.said}, {rules}"
+        rules = ", under the rules of production" if self.rules else ", without the rules of production"
+        # What was shown was shown under the rules; nothing is left for them to forbid.
+        rules = "" if isinstance(self.candidates, LoggedSlate) else rules
+        return f"{self.split.said}; {self.target.said}, against {self.candidates.said}{rules}"
 
 
 def usual_protocols(test_days: int, num_sampled: int = 100) -> tuple[Protocol, ...]:
     """What is in common use, and what `attribution` needs: every split; candidates and rules under three of them;
-    targets under the temporal one, returns within a week only where the test days are more; and the truth in the place
-    of the log's labels."""
+    targets under the temporal one, returns within a week only where the test days are more; clicks corrected for where
+    they stood and for what was shown; and the truth in the place of the log's labels."""
     temporal, last, mixed = TemporalSplit(test_days), LeaveLastOut(), RandomSplit()
     uniform, popular = Sampled(num_sampled), Sampled(num_sampled, power=1.0)
     others = (RollingOrigin(test_days), PopularityBalanced(), RandomisedOnly(test_days))
@@ -70,6 +82,7 @@ def usual_protocols(test_days: int, num_sampled: int = 100) -> tuple[Protocol, .
     if test_days > Return().days:
         targets = (*targets, Return())
     beside += [Protocol(temporal, candidates, target) for target in targets for candidates in (Full(), LoggedSlate())]
+    beside += [Protocol(temporal, target=target) for target in (Examined(), Unselected())]
     return (*varied, *beside)
 
 

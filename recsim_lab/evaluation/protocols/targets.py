@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
+from recsim_lab.examination import MOST_SLOT_WEIGHT, Examination, by_propensities
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import TICKS_PER_DAY
+from recsim_lab.propensities import MOST_WEIGHT, inverse_propensities
 
 A = np.ndarray
 
@@ -39,6 +41,63 @@ class Click(Target):
 
     def gains(self, log: InteractionLog) -> Float32[A, "rows slots"]:
         return log.clicks.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Examined(Target):
+    """A click, counted by how rarely its slot is looked at: 1 / examination (Joachims, Swaminathan & Schnabel, WSDM
+    2017), at most `most_weight`.
+
+    Examination over that of the best slot is known (`relative`, one number a slot), or told from the log
+    (`recsim_lab.examination.by_propensities`), which a log without propensities can't.
+    """
+
+    relative: tuple[float, ...] = ()
+    most_weight: float = MOST_SLOT_WEIGHT
+    name: str = "examined"
+
+    def __post_init__(self) -> None:
+        if not all(0 < value <= 1 for value in self.relative):
+            raise ValueError(f"relative must be in (0, 1], got {self.relative}")
+        if not self.most_weight >= 1:
+            raise ValueError(f"most_weight must be at least 1, got {self.most_weight}")
+
+    @property
+    def said(self) -> str:
+        how = "as known" if self.relative else "as the log tells"
+        return f"clicked items are relevant, each by how rarely its slot is looked at ({how})"
+
+    def gains(self, log: InteractionLog) -> Float32[A, "rows slots"]:
+        if self.relative and len(self.relative) != log.num_slots:
+            raise ValueError(f"relative must have a number for each of {log.num_slots} slots, got {len(self.relative)}")
+        if not self.relative and np.isnan(log.propensity[log.slate >= 0]).any():
+            return np.full(log.clicks.shape, np.nan, np.float32)
+        known = Examination(np.array(self.relative), np.zeros(len(self.relative)))
+        weights = (known if self.relative else by_propensities(log)).weights(self.most_weight)
+        return (log.clicks * weights).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Unselected(Target):
+    """A click, counted by how rarely its item was shown in its slot: 1 / propensity over what that is on average, at
+    most `most_weight` (Schnabel et al., ICML 2016), as if slates had been random."""
+
+    most_weight: float = MOST_WEIGHT
+    name: str = "unselected"
+
+    def __post_init__(self) -> None:
+        if not self.most_weight >= 1:
+            raise ValueError(f"most_weight must be at least 1, got {self.most_weight}")
+
+    @property
+    def said(self) -> str:
+        return "clicked items are relevant, each by how rarely it was shown there"
+
+    def gains(self, log: InteractionLog) -> Float32[A, "rows slots"]:
+        if np.isnan(log.propensity[log.slate >= 0]).any():
+            return np.full(log.clicks.shape, np.nan, np.float32)
+        weights = inverse_propensities(log, whole=False, most_weight=self.most_weight)
+        return (log.clicks * weights).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,10 @@ def agreement_ranking(
         "The first of many candidates flatters itself: read the interval."
     )
     if np.isfinite(ceiling):
-        caption += " Dashed: what a number would reach that knows how good each agent is in general; no bound."
+        caption += (
+            " Dashed: the ceiling, how well the same agents under other luck tell it. It is no bound: a number that "
+            "knew what each agent earns in expectation would reach about its square root."
+        )
     alt = f"Dot plot of {len(shown)} offline numbers."
     if len(shown):
         alt += f" Best: {names[0]} with {signed(float(shown[statistic].iloc[0]))}."

@@ -10,8 +10,8 @@ from agents.exploration.design import Design
 from agents.exploration.linear_bandit import evidence_of
 from agents.exploration.neural_linear import NeuralLinear
 from agents.registry import make_agent
-from agents.weighting import inverse_propensities
 from recsim_lab.interaction_log import InteractionLog
+from recsim_lab.propensities import inverse_propensities
 from recsim_lab.testing import planted_log
 
 

@@ -9,7 +9,6 @@ import torch
 from agents.baselines import Popularity, Random
 from agents.bert4rec import MaskedClicks
 from agents.ease import EASE
-from agents.examination import by_rates
 from agents.examples import clicks_of, slates_of
 from agents.exploration import EpsilonGreedy
 from agents.fields import Schema
@@ -18,6 +17,7 @@ from agents.mixing import BySlot, Quota, TrainedOn
 from agents.registry import make_agent
 from agents.sasrec import NextClicks
 from agents.sequences import ClickSequences
+from recsim_lab.examination import by_rates
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import Agent
 from recsim_lab.streams import draws_of

@@ -5,9 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsim_lab.evaluation.protocols import Click, Composite, Like, LongDwell, Return, TrueChoice
+from recsim_lab.evaluation.protocols import (
+    Click,
+    Composite,
+    Examined,
+    Like,
+    LongDwell,
+    Return,
+    TrueChoice,
+    Unselected,
+)
+from recsim_lab.examination import by_propensities
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import TICKS_PER_DAY
+from recsim_lab.propensities import inverse_propensities
 from recsim_lab.testing import planted_log
 
 
@@ -59,6 +70,32 @@ def test_a_composite_is_the_weighted_sum(log: InteractionLog) -> None:
     expected = sum(weight * part.gains(log) for part, weight in parts)
     np.testing.assert_allclose(Composite(parts).gains(log), expected)
     assert Composite(parts).said == "an item's gain is 1 x click + 2 x dwell + 0.5 x like"
+
+
+def test_clicks_count_by_how_rarely_their_slot_is_looked_at(log: InteractionLog) -> None:
+    relative = tuple(1 / (1 + slot) for slot in range(log.num_slots))
+    known = Examined(relative, most_weight=2.5).gains(log)
+    for slot in range(log.num_slots):
+        np.testing.assert_allclose(known[:, slot], log.clicks[:, slot] * min(1 + slot, 2.5), rtol=1e-6)
+    told = Examined().gains(log)
+    assert (told > 0).sum() == log.clicks.sum()
+    np.testing.assert_allclose(told, log.clicks * by_propensities(log).weights(), rtol=1e-6)
+    with pytest.raises(ValueError, match=rf"relative must have a number for each of {log.num_slots} slots, got 2"):
+        Examined((1.0, 0.5)).gains(log)
+
+
+def test_clicks_count_by_how_rarely_their_item_was_shown(log: InteractionLog) -> None:
+    """Shown half as often as by chance counts twice, at most so much; without propensities nothing can be told."""
+    even = float(log.propensity[0, 0])
+    other = np.where(log.user[:, None] % 2, 2 * even, even / 200)
+    rare = replace(log, propensity=np.broadcast_to(other, log.slate.shape).astype(np.float32))
+    gains, weights = Unselected().gains(rare), inverse_propensities(rare, whole=False)
+    np.testing.assert_allclose(gains, rare.clicks * weights, rtol=1e-6)
+    often, seldom = (gains[(log.user % 2 == odd)[:, None] & log.clicks] for odd in (1, 0))
+    assert len(np.unique(often)) == 1 and len(np.unique(seldom)) == 1
+    assert seldom[0] / often[0] == pytest.approx(min(400, 100 / often[0]), rel=1e-5)
+    unknown = replace(log, propensity=np.full(log.slate.shape, np.nan, np.float32))
+    assert np.isnan(Unselected().gains(unknown)).all() and np.isnan(Examined().gains(unknown)).all()
 
 
 def test_nothing_comes_of_nothing(log: InteractionLog) -> None:

@@ -13,8 +13,8 @@ from typing import Literal, final
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from agents.weighting import MOST_WEIGHT, inverse_propensities
 from recsim_lab.interaction_log import InteractionLog
+from recsim_lab.propensities import MOST_WEIGHT, inverse_propensities
 
 A = np.ndarray
 

@@ -1,0 +1,158 @@
+"""What a study's report says across its worlds and of its own size, on planted scores whose answers are known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsim_lab.evaluation.advice import advice_table, usual_advice
+from recsim_lab.evaluation.agreement import agreement_table
+from recsim_lab.evaluation.decisions import decisions_table
+from recsim_lab.evaluation.plan import EXPECTED
+from recsim_lab.evaluation.protocols import usual_protocols
+from recsim_lab.evaluation.sensitivity import DECAY_COLUMNS, SENSITIVITY_COLUMNS, decay_table, sensitivity_table
+from recsim_lab.reporting.blocks import Section, Table
+from recsim_lab.reporting.offline_online_joint import joint_sections
+from recsim_lab.reporting.offline_online_scope import deployments_section, limits_section, protocols_section
+
+NUM_AGENTS, NUM_SEEDS = 8, 3
+PROTOCOLS = usual_protocols(8)
+WORLDS = ("everyday", "movielens")
+NUMBER = "offline/temporal-full/ndcg@10"
+DEPLOYMENTS = {"frozen": 0.0, "refit": 0.02, "retrained": 0.05}
+
+
+@pytest.fixture(scope="module")
+def scores() -> pd.DataFrame:
+    """Noise of the agents' skill; deployments earn more by known amounts, and one estimator tells of four agents."""
+    rng = np.random.default_rng(0)
+    frames = []
+    for world in WORLDS:
+        for logging in ("random", "mf"):
+            seed, agent = np.indices((NUM_SEEDS, NUM_AGENTS)).reshape(2, -1)
+            skill = rng.normal(size=NUM_AGENTS)[agent]
+            offline = {f"{p.prefix}/ndcg@10": skill + rng.normal(size=len(agent)) for p in PROTOCOLS}
+            offline["offline/off-policy/ips"] = np.where(agent < 4, skill, np.nan)
+            earned = 10 + skill + 0.2 * rng.normal(size=len(agent))
+            for deployment, more in DEPLOYMENTS.items():
+                frames.append(
+                    pd.DataFrame(
+                        {
+                            "world": world,
+                            "logging_policy": logging,
+                            "deployment": deployment,
+                            "num_retrainings": int(deployment == "retrained"),
+                            "agent": [f"a{number}" for number in agent],
+                            "family": [f"f{number}" for number in agent],
+                            "target": "catalogue",
+                            "seed": seed,
+                            EXPECTED: skill,
+                            "online/clicks_per_slate": earned + more,
+                            "replicate/clicks_per_slate": earned + 0.1 * rng.normal(size=len(agent)),
+                        }
+                        | offline
+                    )
+                )
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def tables(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    first = scores[(scores["world"] == WORLDS[0]) & (scores["deployment"] == "refit")]
+    worse = first.assign(**{NUMBER: -first[NUMBER]})
+    mf_worse = first.assign(**{NUMBER: np.where(first["logging_policy"] == "mf", -1, 1) * first[NUMBER]})
+    correlations = agreement_table(scores, 40).assign(agents="all")
+    estimates = pd.DataFrame(
+        {
+            "world": WORLDS[0],
+            "logging_policy": "random",
+            "estimator": ["ips", "ips", "direct"],
+            "value": [1.1, np.nan, 2.0],
+            "truth": [1.0, 1.0, 1.0],
+            "low": [0.9, np.nan, 1.9],
+            "high": [1.3, np.nan, 2.1],
+            "effective_sample_size": [40.0, np.nan, 100.0],
+            "reason": ["", "too little overlap", ""],
+        }
+    )
+    protocols = pd.DataFrame(
+        [
+            {"world": world, "logging_policy": "random", "seed": seed, "protocol": p.name, "words": p.said}
+            | {"reads": "truth" if p.knows_truth else "offline", "num_requests": 10 * (seed + 1)}
+            for world in WORLDS
+            for seed in range(NUM_SEEDS)
+            for p in PROTOCOLS
+        ]
+    )
+    return {
+        "scores": scores,
+        "correlations": correlations,
+        "decisions": decisions_table(correlations),
+        "advice": advice_table(scores, usual_advice(8), ("clicks_per_slate",), num_bootstrap=40),
+        "sensitivity": sensitivity_table({"nothing": first, "drift": worse}, num_bootstrap=40),
+        "decay": decay_table({16: first, 32: mf_worse}, num_bootstrap=40),
+        "estimates": estimates,
+        "protocols": protocols,
+    }
+
+
+def table_of(section: Section) -> pd.DataFrame:
+    (table,) = (block for block in section.blocks if isinstance(block, Table))
+    return table.frame
+
+
+def test_every_table_has_its_section(tables: dict[str, pd.DataFrame]) -> None:
+    sections = {section.title: section for section in joint_sections(tables)}
+    assert list(sections) == [
+        "Which number to follow",
+        "Advice, tested",
+        "What agreement depends on",
+        "How long a log has fed on itself",
+        "What off-policy estimators said",
+    ]
+    estimators = table_of(sections["What off-policy estimators said"]).set_index("estimator")
+    assert estimators.loc["ips", ["refused", "over agents"]].tolist() == [0.5, 4.0]
+    assert estimators.loc["ips", "Spearman"] > 0.5 and np.isnan(estimators.loc["direct", "Spearman"])
+    decay = table_of(sections["How long a log has fed on itself"])
+    turned = decay[(decay["log of"] == "mf") & (decay["days of log"] == 32) & (decay["change"].abs() > 0.01)]
+    assert len(turned) == 1 and turned["beyond random logs"].item() == pytest.approx(turned["change"].item())
+    assert decay.loc[decay["days of log"] == 16, "interval of the change"].eq("").all()
+    switched = table_of(sections["What agreement depends on"])
+    assert switched.loc[switched["switched off"] == "nothing", "change"].isna().all()
+    none = {
+        "sensitivity": pd.DataFrame(columns=list(SENSITIVITY_COLUMNS)),
+        "decay": pd.DataFrame(columns=DECAY_COLUMNS),
+    }
+    assert len(joint_sections(tables | none)) == 3
+
+
+def test_a_study_says_what_it_cannot_tell(tables: dict[str, pd.DataFrame]) -> None:
+    whole = limits_section(tables).text
+    assert "2 worlds, logs of 2 kinds, 3 seeds and 8 agents of 8 kinds" in whole
+    assert "by halving 2 worlds" in whole and "does not tell" not in whole
+    width = float(whole.partition("wider than ")[2].partition(":")[0])
+    usual = tables["correlations"].query("deployment == 'refit' and online_metric == 'clicks_per_slate'")
+    usual = usual[usual["offline_metric"] == "ndcg@10"]
+    assert width == pytest.approx((usual["spearman_high"] - usual["spearman_low"]).median(), abs=0.006)
+    one = {name: table[table["world"] == WORLDS[0]] for name, table in tables.items() if "world" in table}
+    small = limits_section(tables | one | {"decay": pd.DataFrame(), "decisions": pd.DataFrame()}).text
+    assert "1 world, logs of 2 kinds" in small and "no number could be judged where it was not chosen" in small
+    assert "does not tell how it changes as a log feeds on itself and which number to follow" in small
+
+
+def test_every_protocol_is_told_in_words(tables: dict[str, pd.DataFrame]) -> None:
+    frame = table_of(protocols_section(tables["protocols"]))
+    assert frame["in words"].tolist() == [protocol.said for protocol in PROTOCOLS]
+    assert frame[["requests a log", "fewest", "most"]].drop_duplicates().to_numpy().tolist() == [[20, 10, 30]]
+
+
+def test_deployments_are_compared_on_the_same_seeds(tables: dict[str, pd.DataFrame]) -> None:
+    frame = table_of(deployments_section(tables["scores"], tables["correlations"]))
+    assert len(frame) == 2 * 2 * 3
+    for row in frame.itertuples():
+        more = row._5
+        assert (
+            np.isnan(more.value)
+            if row.deployment == "frozen"
+            else more.value == pytest.approx(DEPLOYMENTS[row.deployment])
+        )
+        assert row.agreement.low <= row.agreement.value <= row.agreement.high and row.ceiling > 0.8
