@@ -76,7 +76,9 @@ class BERT4Rec(NetworkAgent):
 
     def catalogue_examples(self, log: InteractionLog, table: Table, selection: Selection | None) -> Examples:
         clicks = ClickSequences.of(log, self.device, selection)
-        return MaskedClicks(clicks, table, self.max_length, self.mask_probability, self.last_probability)
+        return MaskedClicks(
+            clicks, table, self.max_length, self.mask_probability, self.last_probability, self.needs_known
+        )
 
 
 @final
@@ -92,6 +94,8 @@ class MaskedClicks(Examples):
     max_length: int
     mask_probability: float
     last_probability: float
+    tells_known: bool = False
+    """Whether batches tell all clicks of their sequences."""
 
     def __len__(self) -> int:
         return len(self.clicks)
@@ -110,7 +114,7 @@ class MaskedClicks(Examples):
         clicks, windows = self.clicks, self.clicks.windows(chosen, self.max_length)
         place, packing = windows.place, windows.packing
         item, device = clicks.item[place], place.device
-        sequence = torch.repeat_interleave(torch.arange(len(chosen), device=device), packing.lengths)
+        sequence = windows.sequence
         last_only = torch.rand(len(chosen), device=device) < last_probability
         masked = (torch.rand(len(place), device=device) < self.mask_probability) & ~last_only[sequence]
         masked &= windows.is_target
@@ -123,7 +127,8 @@ class MaskedClicks(Examples):
         wanted = torch.nonzero(masked)[:, 0]
         inputs = Sequences(torch.where(masked, MASKED, item), gap_of(minutes), packing, wanted)
         labels = torch.ones(len(wanted), 1, device=device)
-        return Batch(inputs, self.table, item[wanted][:, None], labels, clicks.weights(place[wanted]))
+        known = clicks.known(chosen, sequence[wanted]) if self.tells_known else None
+        return Batch(inputs, self.table, item[wanted][:, None], labels, clicks.weights(place[wanted]), known=known)
 
     def split(self, share: float) -> tuple["MaskedClicks", "MaskedClicks"]:
         older, newest = self.clicks.split(share)

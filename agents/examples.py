@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 
 from agents.fields import Table
+from agents.known import Known
 from agents.objective import Batch
 from agents.requests import Requests
 from agents.weighting import Selection
@@ -63,6 +65,9 @@ class RequestExamples(Examples):
     selection: Selection | None = None
     """Another weight, for how rarely what the example shows was shown."""
     crosses: Float[T, "examples candidates crosses"] | None = None
+    tells_known: bool = False
+    """Whether batches tell what their users clicked in all of these examples, which then are of one item each. What is
+    held out is no part of it, as nothing of it may be learned."""
 
     def __len__(self) -> int:
         return len(self.row)
@@ -82,7 +87,20 @@ class RequestExamples(Examples):
                 self.labels[chosen],
                 self._weights(chosen),
                 None if self.crosses is None else self.crosses[chosen],
+                self._known(chosen) if self.tells_known else None,
             )
+
+    @cached_property
+    def _by_user(self) -> tuple[Int[T, " examples"], Int[T, " examples"]]:
+        """(users, ascending; the item that each clicked)."""
+        user, order = torch.sort(self.users, stable=True)
+        return user, self.items[order, 0]
+
+    def _known(self, chosen: Int[T, " chosen"]) -> Known:
+        users, items = self._by_user
+        user, place = self.requests.user[self.row[chosen]].unique(return_inverse=True)
+        first, end = (torch.searchsorted(users, user, right=right) for right in (False, True))
+        return Known.of(items, first, end, place)
 
     def _weights(self, chosen: Int[T, " chosen"]) -> Float[T, "chosen candidates"] | None:
         weights = None if self.weights is None else self.weights[chosen]
@@ -108,9 +126,18 @@ class RequestExamples(Examples):
 
 
 def clicks_of(
-    log: InteractionLog, table: Table, device: str, num_recent: int | None, selection: Selection | None = None
+    log: InteractionLog,
+    table: Table,
+    device: str,
+    num_recent: int | None,
+    selection: Selection | None = None,
+    *,
+    tells_known: bool = False,
 ) -> RequestExamples:
-    """An example for every click: the request that it answered, and the item; `selection` is of the log's slots."""
+    """An example for every click: the request that it answered, and the item; `selection` is of the log's slots.
+
+    With `tells_known` it also tells the other clicks of its user, those of slots that the log hides excepted.
+    """
     order = np.argsort(log.tick, kind="stable")
     row, slot = np.nonzero(log.clicks[order])
     rows, row = np.unique(row, return_inverse=True)
@@ -122,6 +149,7 @@ def clicks_of(
         torch.tensor(items, dtype=torch.long, device=device),
         torch.ones(items.shape, device=device),
         selection=None if selection is None else selection.at(order[rows[row]], slot),
+        tells_known=tells_known,
     )
 
 

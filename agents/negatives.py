@@ -3,6 +3,9 @@
 With `Draw.log_expected` taken off the scores of the negatives, the sum of exponentials that a sampled softmax sees
 has the full softmax's as its expectation (Bengio & Senécal 2008). The clicked item is there with certainty, so its
 own score is not corrected, and where it is drawn again it is masked (Khrylchenko et al., arXiv 2507.09331).
+
+What else a user clicked may be drawn like any item, as is usual: without it the expected numbers would be others. Only
+the hardest are none of it, since it is what a model scores highest.
 """
 
 from abc import ABC, abstractmethod
@@ -15,8 +18,9 @@ from jaxtyping import Bool, Float, Int
 
 T = torch.Tensor
 
-Judge = Callable[[Int[T, "rows candidates"]], Float[T, "rows candidates"]]
-"""A previous model's scores of candidates for the requests of a batch."""
+Judge = Callable[[Int[T, " candidates"]], Float[T, "rows candidates"]]
+"""A previous model's scores of candidates, all different and ascending, for the requests of a batch; minus infinity for
+what a request's user is known to have clicked."""
 
 
 @dataclass(frozen=True)
@@ -146,11 +150,17 @@ class Mixed(Negatives):
 @final
 @dataclass(frozen=True)
 class Hard(Negatives):
-    """The items that a previous model scores highest among `pool_size` drawn ones, and easy ones beside them.
+    """The items that a previous model scores highest among drawn ones, and easy ones beside them.
 
     `share` of the negatives are hard: for each request the highest, all different, of a pool that is drawn afresh
-    for each batch (dynamic negative sampling, Zhang et al., SIGIR 2013). The rest are drawn as `others` does. How
-    often an item is among the hardest is not known: `log_expected` is that of `others` alone.
+    for each batch, and never one that its user is known to have clicked (dynamic negative sampling, Zhang et al.,
+    SIGIR 2013). Where the pool holds too few others, the clicked item fills the place, which `Draw.valid` masks.
+
+    The pool is of `pool_per_hard` draws for each hard negative, and of `least_pool` at least. What is drawn again is
+    there once, so it never holds more than the catalogue, and a small catalogue is hard as a whole.
+
+    The rest are drawn as `others` does, known clicks among them. How often an item is among the hardest is not known:
+    `log_expected` is that of `others` alone.
     """
 
     name: ClassVar[str] = "hard"
@@ -158,15 +168,18 @@ class Hard(Negatives):
 
     others: Weighted
     share: float = 0.5
-    pool_size: int = 256
+    pool_per_hard: int = 8
+    least_pool: int = 256
 
     def draw(self, clicked: Int[T, " rows"], num: int, shared: bool, judge: Judge | None = None) -> Draw:
         if judge is None:
             return self.others.draw(clicked, num, shared)
-        pool = self.others.draw(clicked, self.pool_size, shared=True).items.unique()
-        num_hard = min(max(1, round(num * self.share)), len(pool))
-        scores = judge(pool).masked_fill(pool == clicked[:, None], -torch.inf)
-        hard = pool[scores.topk(num_hard, dim=1).indices]
+        num_hard = max(1, round(num * self.share))
+        num_drawn = max(self.least_pool, self.pool_per_hard * num_hard)
+        pool = self.others.draw(clicked, num_drawn, shared=True).items.unique()
+        num_hard = min(num_hard, len(pool))
+        best = judge(pool).masked_fill(pool == clicked[:, None], -torch.inf).topk(num_hard, dim=1)
+        hard = torch.where(best.values.isneginf(), clicked[:, None], pool[best.indices])
         easy = self.others.draw(clicked, max(num - num_hard, 0), shared=False).items
         items = torch.cat([hard, easy], dim=1)
         return Draw(items, self.others.log_probability[items] + _log(num))

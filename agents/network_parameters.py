@@ -33,8 +33,8 @@ class NetworkParameters(NamedAgent):
     `target="impressions"` the clicks of a slate against the rest of it. Negatives are drawn from all items shown so
     far: `uniform`; by `popularity`, clicks to the power `popularity_power`; `in-batch`, the other clicks of the
     batch; `mixed`, in-batch and uniform ones; `hard`, of which `hard_share` are those that the previous epoch's
-    network scores highest. With `shared`, one draw serves a whole batch. `logq` corrects softmax losses for how
-    often each negative is drawn.
+    network scores highest among what the user has not clicked. With `shared`, one draw serves a whole batch. `logq`
+    corrects softmax losses for how often each negative is drawn.
 
     What the log shows was chosen by a policy. `weighting="ips"` makes up for it by the propensities that the log holds:
     of an impression for pointwise losses of slates, of a whole slate for the other losses of slates, which are about
@@ -114,6 +114,11 @@ class NetworkParameters(NamedAgent):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         self._check_combination()
+
+    @property
+    def needs_known(self) -> bool:
+        """Whether examples must tell what else their users clicked: hard negatives are none of it."""
+        return self.negatives == "hard"
 
     def _check_combination(self) -> None:
         """Refuse combinations that mean nothing."""

@@ -204,7 +204,7 @@ class NetworkAgent(NetworkParameters, Scorer):
 
     def catalogue_examples(self, log: InteractionLog, table: Table, selection: Selection | None) -> Examples:
         """An example for each click, weighted by `selection`; sequence models read whole sequences instead."""
-        return clicks_of(log, table, self.device, self.num_recent, selection)
+        return clicks_of(log, table, self.device, self.num_recent, selection, tells_known=self.needs_known)
 
     def _objective(self, log: InteractionLog, network: Network, slot_bias: T | None) -> Objective:
         if self.target == "impressions":

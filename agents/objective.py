@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from agents.fields import Table
+from agents.known import Known
 from agents.losses import Loss
 from agents.negatives import Judge, Negatives
 from agents.network import Network
@@ -27,7 +28,8 @@ class Batch:
 
     For the catalogue `items` has one column, the clicked item, and labels are 1. For impressions it holds the slates
     and labels say what was clicked; `slots` is each item's place and `weights` its importance, where there are any.
-    `crosses` are what each item has together with its request, beside what the network reads of both.
+    `crosses` are what each item has together with its request, beside what the network reads of both. `known` is what
+    users clicked in what is learned from, told where negatives are hard.
     """
 
     inputs: Any
@@ -36,6 +38,7 @@ class Batch:
     labels: Float[T, "rows candidates"]
     weights: Float[T, "rows candidates"] | None = None
     crosses: Float[T, "rows candidates crosses"] | None = None
+    known: Known | None = None
 
     @property
     def mask(self) -> Bool[T, "rows candidates"]:
@@ -141,8 +144,9 @@ def _judged(judge: Network | None, batch: Batch) -> Judge | None:
     if judge is None:
         return None
 
-    def scores(items: T) -> T:
+    def scores(items: Int[T, " candidates"]) -> Float[T, "rows candidates"]:
         with torch.no_grad():
-            return judge.score(judge.encode(batch.inputs), judge.embed(items, batch.table))
+            found = judge.score(judge.encode(batch.inputs), judge.embed(items, batch.table))
+        return found if batch.known is None else found.masked_fill(batch.known.among(items), -torch.inf)
 
     return scores

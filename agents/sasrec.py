@@ -5,7 +5,7 @@ over many negatives instead of one (`loss`), the same network reaches a third mo
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, final
 
 import torch
@@ -80,7 +80,7 @@ class SASRec(NetworkAgent):
         return self.max_length
 
     def catalogue_examples(self, log: InteractionLog, table: Table, selection: Selection | None) -> Examples:
-        return NextClicks(ClickSequences.of(log, self.device, selection), table, self.max_length)
+        return NextClicks(ClickSequences.of(log, self.device, selection), table, self.max_length, self.needs_known)
 
 
 @final
@@ -91,6 +91,8 @@ class NextClicks(Examples):
     clicks: ClickSequences
     table: Table
     max_length: int
+    tells_known: bool = False
+    """Whether batches tell all clicks of their sequences."""
 
     def __len__(self) -> int:
         return len(self.clicks)
@@ -114,8 +116,10 @@ class NextClicks(Examples):
         place = windows.place[wanted]
         items = clicks.item[place][:, None]
         inputs = Sequences(token, gap_of(minutes), windows.packing, wanted)
-        return Batch(inputs, self.table, items, torch.ones(items.shape, device=items.device), clicks.weights(place))
+        labels = torch.ones(items.shape, device=items.device)
+        known = clicks.known(chosen, windows.sequence[wanted]) if self.tells_known else None
+        return Batch(inputs, self.table, items, labels, clicks.weights(place), known=known)
 
     def split(self, share: float) -> tuple["NextClicks", "NextClicks"]:
         older, newest = self.clicks.split(share)
-        return NextClicks(older, self.table, self.max_length), NextClicks(newest, self.table, self.max_length)
+        return replace(self, clicks=older), replace(self, clicks=newest)

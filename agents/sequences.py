@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from agents.known import Known
 from agents.requests import Requests
 from agents.transformer import Packing, pack
 from agents.weighting import Selection
@@ -89,6 +90,11 @@ class ClickSequences:
         """How much these clicks count that a batch asks for, where they do not count alike."""
         return None if self.selection is None else self.selection.batch(clicks)
 
+    def known(self, chosen: Int[T, " chosen"], sequence: Int[T, " rows"]) -> Known:
+        """All clicks of the chosen sequences, those to be predicted among them; `sequence` is the place in `chosen` of
+        each row that asks."""
+        return Known.of(self.item, self.first[chosen], self.end[chosen], sequence)
+
     def _ended(self) -> "ClickSequences":
         """Each sequence up to its newest click that may be learned from: what comes after is context of nothing."""
         place = torch.arange(len(self.item), device=self.item.device)
@@ -120,6 +126,12 @@ class Windows:
     """Nothing was clicked before it."""
     is_target: Bool[T, " tokens"]
     packing: Packing
+
+    @property
+    def sequence(self) -> Int[T, " tokens"]:
+        """Which of the sequences each is of."""
+        lengths = self.packing.lengths
+        return torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
 
 
 def gap_of(minutes: Int[T, "*shape"]) -> Int[T, "*shape"]:

@@ -217,7 +217,7 @@ def test_the_corrected_softmax_expects_the_full_one(name, wrong, shared):
 @pytest.mark.parametrize("share, num_hard", [(0.5, 3), (1.0, 6), (0.01, 1)])
 def test_hard_negatives_are_the_highest_of_the_pool(share, num_hard):
     others = uniform(torch.ones(300, dtype=torch.bool))
-    hard = Hard(others, share, pool_size=40)
+    hard = Hard(others, share, pool_per_hard=1, least_pool=40)
     scores = torch.randn(4, 300, generator=torch.Generator().manual_seed(0))
     asked: list[T] = []
 
@@ -240,9 +240,46 @@ def test_hard_negatives_are_the_highest_of_the_pool(share, num_hard):
 
 
 def test_hard_negatives_of_a_small_catalogue_are_different_items():
-    hard = Hard(uniform(POOL), share=1.0, pool_size=256)
+    hard = Hard(uniform(POOL), share=1.0)
     draw = hard.draw(torch.tensor([4]), 4, shared=False, judge=lambda items: items[None].float())
     assert draw.items.tolist() == [[6, 5, 2, 1]]
+
+
+@pytest.mark.parametrize(
+    "num, share, num_drawn", [(4, 0.5, 256), (64, 0.5, 256), (66, 0.5, 264), (256, 0.5, 1024), (256, 1.0, 2048)]
+)
+def test_the_pool_grows_with_the_number_of_hard_ones(num, share, num_drawn):
+    """By eight draws for each, and no further than the catalogue."""
+    asked: list[T] = []
+
+    def judge(items):
+        asked.append(items)
+        return -items[None].float()
+
+    num_hard = round(num * share)
+    for num_items in (10**6, 100):
+        others = uniform(torch.ones(num_items, dtype=torch.bool))
+        clicked = torch.tensor([num_items - 1])
+        torch.manual_seed(0)
+        pool = others.draw(clicked, num_drawn, shared=True).items.unique()
+        draws = []
+        for _ in range(2):
+            torch.manual_seed(0)
+            draws.append(Hard(others, share).draw(clicked, num, shared=False, judge=judge))
+        assert torch.equal(asked[-1], pool) and torch.equal(draws[0].items, draws[1].items)
+        assert draws[0].items.shape == (1, num)
+        hardest = pool[pool != clicked][:num_hard]
+        assert torch.equal(draws[0].items[0, : len(hardest)], hardest)
+    assert len(asked[0]) > 0.99 * num_drawn and len(asked[-1]) <= 100
+
+
+def test_what_is_scored_minus_infinity_is_no_negative():
+    others = uniform(torch.ones(6, dtype=torch.bool))
+    scores = torch.tensor([[6.0, -torch.inf, 4, 3, -torch.inf, 1], [-torch.inf] * 6])
+    torch.manual_seed(0)
+    draw = Hard(others, share=1.0).draw(torch.tensor([3, 2]), 6, shared=False, judge=lambda items: scores[:, items])
+    assert draw.items.tolist() == [[0, 2, 5, 3, 3, 3], [2] * 6]
+    assert draw.valid(torch.tensor([3, 2])).tolist() == [[True] * 3 + [False] * 3, [False] * 6]
 
 
 def test_without_a_judge_hard_negatives_are_easy():

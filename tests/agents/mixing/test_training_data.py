@@ -130,6 +130,7 @@ ALONE = (
     "popularity:by=rate",
     "mf",
     "mf:negatives=popularity,num_negatives=2",
+    "mf:negatives=hard,hard_warmup=0,num_negatives=2,epochs=3",
     "mf:target=impressions,loss=softmax,weight_decay=0",
     "mf:target=impressions,weight_decay=0,position=ignored",
     "mf:target=impressions,weight_decay=0,position=weight",
