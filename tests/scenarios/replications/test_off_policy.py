@@ -1,17 +1,25 @@
-"""Off-policy estimators on synthetic bandits: both published orders, the reward model's optimum, and Open Bandit."""
+"""Off-policy estimators on synthetic bandits: published orders, gates, the reward model's optimum, and Open Bandit."""
+
+import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import expit
 
 from recsim_lab.datasets import Impressions, OpenBandit
+from scenarios.replications import off_policy
 from scenarios.replications.logistic import crossed, fit, log_odds, one_hot, rewards_by_action
 from scenarios.replications.off_policy import (
     DENSE,
     ESTIMATORS,
+    NUM_ROWS,
+    PUBLISHED_ERRORS,
     compare,
+    honesty_findings,
     open_bandit_estimates,
     ratio_interval,
+    regime_findings,
     shown_share,
     without_choice,
 )
@@ -98,3 +106,116 @@ def test_thompson_is_told_from_what_it_showed():
     truth = 0.5 * share[:, 1].mean()
     for name, estimate in open_bandit_estimates(campaign).items():
         assert abs(estimate.value - truth) < 4.5 * max(estimate.standard_error, 0.01), name
+
+
+GATES = {
+    "dense: error of IPW less SNIPW's",
+    "dense: error of SNIPW less DR's",
+    "dense: error of DM over IPW's",
+    "sparse: error of IPW less DM's",
+    "sparse: error of IPW less DRos's",
+    "dense: mean error of IPW, in standard errors",
+    "sparse: mean error of IPW, in standard errors",
+    "dense: coverage of IPW's 95% interval",
+    "deterministic logging: share of estimators that refuse",
+}
+
+
+def made_errors(kind, num_logs=100, progress=None):
+    """Estimates as far from the truth as published, by turns above and below it; intervals miss one time in 20."""
+    return pd.DataFrame(
+        [
+            {
+                "regime": kind,
+                "log": log,
+                "estimator": name,
+                "truth": 0.5,
+                "value": 0.5 * (1 + error * (-1) ** log),
+                "relative_error": error,
+                "covers": float(log % 20 > 0),
+            }
+            for log in range(num_logs)
+            for name, error in PUBLISHED_ERRORS[kind].items()
+        ]
+    )
+
+
+def made_findings(errors):
+    return regime_findings(errors) + honesty_findings(errors)
+
+
+@pytest.fixture
+def errors():
+    return pd.concat([made_errors("dense"), made_errors("sparse")], ignore_index=True)
+
+
+def test_gates_are_those_of_the_published_findings_and_hold_for_what_was_published(errors):
+    findings = made_findings(errors)
+    gates = [finding for finding in findings if finding.gate]
+    assert {finding.quantity for finding in gates} == GATES and all(finding.holds for finding in gates)
+    assert {finding.verdict for finding in findings if not finding.gate} == {""}
+
+
+@pytest.mark.parametrize(
+    "kind, estimator, column, change, gate",
+    [
+        ("dense", "SNIPW", "relative_error", lambda _: 0.01, "dense: error of IPW less SNIPW's"),
+        ("dense", "DR", "relative_error", lambda _: 0.007, "dense: error of SNIPW less DR's"),
+        ("dense", "DM", "relative_error", lambda _: 2.9 * 0.0095, "dense: error of DM over IPW's"),
+        ("sparse", "DM", "relative_error", lambda _: 0.32, "sparse: error of IPW less DM's"),
+        ("sparse", "DRos", "relative_error", lambda _: 0.32, "sparse: error of IPW less DRos's"),
+        ("dense", "IPW", "value", lambda old: old + 0.3 * 0.5 * 0.0095, "dense: mean error of IPW, in standard errors"),
+        (
+            "sparse",
+            "IPW",
+            "value",
+            lambda old: old - 0.3 * 0.5 * 0.311,
+            "sparse: mean error of IPW, in standard errors",
+        ),
+        ("dense", "IPW", "covers", lambda _: 1.0, "dense: coverage of IPW's 95% interval"),
+    ],
+)
+def test_each_gate_can_fail(errors, kind, estimator, column, change, gate):
+    rows = (errors["regime"] == kind) & (errors["estimator"] == estimator)
+    errors.loc[rows, column] = change(errors.loc[rows, column])
+    assert [finding.quantity for finding in made_findings(errors) if finding.gate and not finding.holds] == [gate]
+
+
+def test_the_gate_on_refusals_can_fail(errors, monkeypatch):
+    served = DENSE.log(50)
+    monkeypatch.setattr(off_policy, "without_choice", lambda log: served.logged(served.logging, served.expected))
+    failed = [finding for finding in made_findings(errors) if finding.gate and not finding.holds]
+    assert [finding.quantity for finding in failed] == ["deterministic logging: share of estimators that refuse"]
+    assert failed[0].measured.estimate == 0
+
+
+def test_what_was_set_after_a_first_look_stands_in_the_row(errors):
+    """Of every finding that rests on a target policy."""
+    for finding in made_findings(errors):
+        if finding.quantity.startswith("sparse"):
+            assert "after a first look" in finding.note and f"learned from {NUM_ROWS:,} rows" in finding.note
+        elif finding.quantity.startswith("dense"):
+            assert "after a first look" in finding.note and "expected rewards" in finding.note
+        else:
+            assert finding.note == ""
+
+
+def test_the_command_ends_with_status_1_if_a_gate_fails(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECSIM_DATA", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["off_policy"])
+    monkeypatch.setattr(off_policy, "compare", made_errors)
+    off_policy.main()
+    assert "Open Bandit is left out" in (words := capsys.readouterr().out) and "gate not met" not in words
+
+    def swapped(kind, num_logs, progress):
+        made = made_errors(kind, num_logs)
+        return made.replace({"estimator": {"IPW": "DM", "DM": "IPW"}}) if kind == "sparse" else made
+
+    monkeypatch.setattr(off_policy, "compare", swapped)
+    with pytest.raises(SystemExit, match="1"):
+        off_policy.main()
+    assert "gate not met: sparse: error of IPW less DM's (fails)" in capsys.readouterr().out
+    folder = tmp_path / "runs" / "replications.off_policy" / "demo"
+    findings = pd.read_csv(folder / "findings.csv")
+    assert set(findings.loc[findings["gate"], "quantity"]) == GATES and len(pd.read_csv(folder / "errors.csv")) == 1200

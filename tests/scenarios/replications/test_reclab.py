@@ -72,7 +72,8 @@ def test_the_command_writes_what_it_found_and_goes_on_where_it_stopped(tmp_path,
     monkeypatch.setattr(reclab, "RECOMMENDERS", ("oracle", "random", *few))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["reclab", *SIZES.split()])
-    reclab.main()
+    with pytest.raises(SystemExit, match="1"):  # 40 users and 60 items are not the published world
+        reclab.main()
     folder = tmp_path / "runs" / "replications.reclab" / "demo"
     table = pd.read_csv(folder / "recommenders.csv")
     assert len(table) == 2 * 5 and table["rating"].between(1, 5).all()
@@ -83,6 +84,8 @@ def test_the_command_writes_what_it_found_and_goes_on_where_it_stopped(tmp_path,
     assert findings["gate"].sum() == 5 and len(findings) == 5 + 2 * 4 + 2
 
     monkeypatch.setattr(reclab, "cell", None)
-    reclab.main()
+    with pytest.raises(SystemExit, match="1"):
+        reclab.main()
     assert pd.read_csv(folder / "recommenders.csv").equals(table)
-    assert "verdict" in capsys.readouterr().out
+    words = capsys.readouterr().out
+    assert "verdict" in words and "gate not met: static: rating of oracle" in words
