@@ -14,8 +14,9 @@ Expect: the toy to three decimals, and not the other side. Where some items are 
 .70 among the held-out items alone to .23 with 50 more and .30 with all (NDCG@10): in these worlds what is met depends
 on the item alone, so that held-out items, disliked ones included, are nearly a fair test, and each item added is
 another that nobody met. Where items are met alike, agreement rises to .87 with 50 more and is .77 with all. Results lie
-in `runs/replications.candidate_set_size/<name>/`: `findings.csv`, `agents.csv` (every metric of every agent), and
-`agreement.csv` (Kendall's tau by number of candidates).
+in `runs/replications.candidate_set_size/<name>/`: `findings.csv`, `agents.csv` (every metric of every agent),
+`agreement.csv` (each world's Kendall's tau by number of candidates) and `agreement_by_candidates.csv` (its mean over
+worlds, with an interval).
 """
 
 from collections.abc import Sequence
@@ -35,29 +36,16 @@ from recsim_lab.evaluation.statistics import Interval, mean_interval, paired_int
 from recsim_lab.policy import Scorer
 from scenarios.command_line import counting, parse, plain_errors, run_folder, show_table
 from scenarios.replications.discovery import Discovered, discover
-from scenarios.replications.findings import Finding, above, exactly, reported, tell
+from scenarios.replications.findings import Finding, above, measured_words, reported, tell
+from scenarios.replications.ranking_toy import toy_findings
 
 A = np.ndarray
-
-TOY_ITEMS, TOY_SAMPLED = 10_000, 99
-TOY_RANKS = {"A": (100,) * 5, "B": (40, 40, 8437, 9266, 4482), "C": (212, 2, 743, 5342, 1548)}
-"""Ranks of the one relevant item in five rankings of each recommender."""
-TOY_MEASURES = ("AUC", "AP", "NDCG", "Recall@10")
-TOY_PUBLISHED = {
-    ("A", "all"): (0.990, 0.010, 0.150, 0.0),
-    ("B", "all"): (0.555, 0.010, 0.122, 0.0),
-    ("C", "all"): (0.843, 0.101, 0.208, 0.2),
-    ("A", "sampled"): (np.nan, 0.637, 0.729, 1.000),
-    ("B", "sampled"): (np.nan, 0.341, 0.447, 0.400),
-    ("C", "sampled"): (np.nan, 0.326, 0.460, 0.569),
-}
-"""In the order of `TOY_MEASURES`; sampled AUC is AUC and was not printed."""
-HALF_A_DIGIT = 0.0005
 
 SIZES = (0, 5, 10, 20, 50, 100, 200, 500)
 """Sampled items beside the held-out ones, before all of them."""
 FULL = "full"
 METRICS = ("ndcg@10", "precision@10", "recall@10")
+MET = {"skewed": "some items met everywhere", "alike": "items met alike"}
 PUBLISHED_TAU = {
     ("ndcg@10", "0"): 0.643,
     ("ndcg@10", "50"): 0.929,
@@ -115,60 +103,6 @@ class Config:
 
 
 PROFILES = {"demo": Config(), "standard": Config(name="standard", seeds=20)}
-
-
-def measures_at(rank: Float[A, "*shape"], num_items: int) -> Float[A, "*shape measures"]:
-    """`TOY_MEASURES` of a ranking of `num_items` whose only relevant item has this rank, from 1."""
-    return np.stack(
-        [(num_items - rank) / (num_items - 1), 1 / rank, 1 / np.log2(rank + 1), (rank <= 10).astype(np.float64)],
-        axis=-1,
-    )
-
-
-def toy(ranks: Sequence[int], num_items: int = TOY_ITEMS) -> Float[A, " measures"]:
-    """Mean measures over all items."""
-    return measures_at(np.array(ranks, np.float64), num_items).mean(axis=0)
-
-
-def sampled_toy(
-    ranks: Sequence[int], num_sampled: int = TOY_SAMPLED, num_items: int = TOY_ITEMS
-) -> Float[A, " measures"]:
-    """Expected mean measures against `num_sampled` others drawn uniformly with replacement.
-
-    Each stands above the relevant item with chance (rank - 1) / (items - 1), so that the sampled rank is 1 more than a
-    binomial number.
-    """
-    above_it = (np.array(ranks, np.float64) - 1) / (num_items - 1)
-    number = np.arange(num_sampled + 1)
-    chance = stats.binom.pmf(number, num_sampled, above_it[:, None])
-    return np.einsum("rn,nm->m", chance, measures_at(number + 1.0, num_sampled + 1)) / len(ranks)
-
-
-def toy_findings() -> list[Finding]:
-    """Each printed number, to the third decimal; then who is best."""
-    findings, best = [], {}
-    for kind, measure in (("all", toy), ("sampled", sampled_toy)):
-        found = {name: measure(ranks) for name, ranks in TOY_RANKS.items()}
-        best[kind] = [max(found, key=lambda name: found[name][place]) for place in (1, 2, 3)]
-        for name, values in found.items():
-            findings += [
-                Finding(
-                    f"toy {name}, {kind}: {word}",
-                    printed,
-                    printed - HALF_A_DIGIT,
-                    printed + HALF_A_DIGIT,
-                    exactly(own),
-                    True,
-                )
-                for word, printed, own in zip(TOY_MEASURES, TOY_PUBLISHED[name, kind], values.tolist(), strict=True)
-                if not np.isnan(printed)
-            ]
-    for kind, name in (("all", "C"), ("sampled", "A")):
-        share = float(np.mean([winner == name for winner in best[kind]]))
-        findings.append(
-            Finding(f"toy, {kind}: share of measures that {name} wins", 1.0, 1.0, 1.0, exactly(share), True)
-        )
-    return findings
 
 
 def agent_metrics(found: Discovered, agents: Sequence[str], seed: int) -> list[dict[str, Any]]:
@@ -229,6 +163,30 @@ def agreement(agents: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def agreement_by_candidates(taus: pd.DataFrame) -> pd.DataFrame:
+    """The mean tau over worlds, with its 95% interval, of each way items are met, metric and number of candidates.
+
+    All three are NaN if a world has no tau, since the metric is the same for all its agents.
+    """
+    names = ["discovery", "metric", "candidates"]
+    rows = []
+    for key, own in taus.groupby(names, sort=False):
+        told = mean_interval(own["tau"].to_numpy(np.float64))
+        rows.append((*key, told.estimate, told.low, told.high))
+    return pd.DataFrame(rows, columns=[*names, "mean", "low", "high"])
+
+
+def show_agreement(table: pd.DataFrame, num_worlds: int) -> None:
+    """Print what `agreement_by_candidates` tells: a table for each way items are met."""
+    header = ("candidates", *(f"{metric}\n(95% interval)" for metric in METRICS))
+    for discovery, mine in table.groupby("discovery", sort=False):
+        rows = []
+        for size, own in mine.groupby("candidates", sort=False):
+            told = own.set_index("metric").loc[list(METRICS), ["mean", "low", "high"]].to_numpy(np.float64)
+            rows.append((str(size), *(measured_words(Interval(*ends), ".3f") for ends in told.tolist())))
+        show_table(f"Kendall's tau with the true order, {MET[str(discovery)]}, {num_worlds} worlds", header, rows)
+
+
 def agreement_findings(taus: pd.DataFrame) -> list[Finding]:
     """Where some items are met everywhere, tau is higher in between than at either end; else nowhere above the full.
 
@@ -277,12 +235,9 @@ def main() -> None:
     taus = agreement(agents)
     run.write_table("agents", agents)
     run.write_table("agreement", taus)
-    means = taus.groupby(["discovery", "candidates", "metric"], sort=False)["tau"].mean().unstack()
-    show_table(
-        f"Kendall's tau with the true order, means over {config.seeds} worlds",
-        ("items are met", "candidates", *METRICS),
-        [(str(key[0]), str(key[1]), *(f"{row[metric]:.3f}" for metric in METRICS)) for key, row in means.iterrows()],
-    )
+    table = agreement_by_candidates(taus)
+    run.write_table("agreement_by_candidates", table)
+    show_agreement(table, config.seeds)
     tell(run, "Candidate-set size", toy_findings() + agreement_findings(taus), ".4f")
 
 

@@ -10,16 +10,20 @@ from scenarios.replications import candidate_set_size
 from scenarios.replications.candidate_set_size import (
     FULL,
     METRICS,
-    TOY_PUBLISHED,
-    TOY_RANKS,
     agent_metrics,
     agreement,
+    agreement_by_candidates,
+    show_agreement,
+)
+from scenarios.replications.discovery import discover
+from scenarios.replications.ranking_toy import (
+    TOY_PUBLISHED,
+    TOY_RANKS,
     measures_at,
     sampled_toy,
     toy,
     toy_findings,
 )
-from scenarios.replications.discovery import discover
 
 WORLD = "static:num_users=60,num_items=40,new_items_a_day=0,features=0,position=0"
 
@@ -66,6 +70,39 @@ def test_agreement_is_one_for_the_truth_and_minus_one_for_its_opposite():
     assert taus.set_index("candidates")["tau"].to_dict() == {"0": pytest.approx(1), "full": pytest.approx(-1)}
 
 
+def made_taus(values: dict[str, list[float]]) -> pd.DataFrame:
+    """Of each way items are met: the same taus of all metrics among 0 and all, negative among all."""
+    return pd.DataFrame(
+        [
+            {"discovery": discovery, "seed": seed, "metric": metric, "candidates": size, "tau": sign * tau}
+            for discovery, taus in values.items()
+            for seed, tau in enumerate(taus)
+            for size, sign in (("0", 1), (FULL, -1))
+            for metric in METRICS
+        ]
+    )
+
+
+def test_agreement_by_candidates_is_a_mean_over_worlds_with_its_interval():
+    """0, 0 and .6: standard error .2, of which Student's 97.5% quantile with 2 degrees of freedom is 4.3027."""
+    table = agreement_by_candidates(made_taus({"skewed": [0.0, 0.0, 0.6], "alike": [0.5]}))
+    assert list(table) == ["discovery", "metric", "candidates", "mean", "low", "high"] and len(table) == 2 * 3 * 2
+    rows = table.set_index(["discovery", "metric", "candidates"])
+    for metric in METRICS:
+        assert rows.loc[("skewed", metric, "0")].tolist() == pytest.approx([0.2, -0.66053, 1.06053], abs=1e-5)
+        assert rows.loc[("skewed", metric, FULL)].tolist() == pytest.approx([-0.2, -1.06053, 0.66053], abs=1e-5)
+        assert rows.loc[("alike", metric, "0"), "mean"] == 0.5
+    assert rows.loc["alike"][["low", "high"]].isna().all(axis=None)
+
+
+def test_agreement_is_printed_with_intervals_for_both_ways_items_are_met(capsys):
+    show_agreement(agreement_by_candidates(made_taus({"skewed": [0.0, 0.0, 0.6], "alike": [0.4, 0.4]})), 3)
+    words = capsys.readouterr().out.replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-")
+    everywhere, alike = words.split("items met alike")
+    assert everywhere.count("(-0.661 to 1.061)") == everywhere.count("(-1.061 to 0.661)") == len(METRICS)
+    assert alike.count("(0.400 to 0.400)") == alike.count("(-0.400 to -0.400)") == len(METRICS)
+
+
 def test_the_command_writes_what_it_found(tmp_path, monkeypatch, capsys):
     world = WORLD.replace("items=40", "items=120")
     options = f"--seeds 2 --days 1 --world {world} --agents popularity item-knn random"
@@ -81,4 +118,11 @@ def test_the_command_writes_what_it_found(tmp_path, monkeypatch, capsys):
     assert (
         set(taus["candidates"]) == {"0", "5", "10", "20", "50", "100", "full"} and taus["tau"].abs().max() <= 1 + 1e-9
     )
+    told = pd.read_csv(folder / "agreement_by_candidates.csv").set_index(["discovery", "metric", "candidates"])
+    # In so small a world all agents may be alike among the held-out items, and then there is no tau.
+    means = taus.groupby(["discovery", "metric", "candidates"])["tau"].agg(lambda own: own.mean(skipna=False))
+    np.testing.assert_allclose(told["mean"], means[told.index])
+    known = told.dropna()
+    assert len(told) == 2 * 3 * 7 and len(known) > 2 * 3 * 5
+    assert (known["low"] <= known["mean"]).all() and (known["mean"] <= known["high"]).all()
     assert "verdict" in capsys.readouterr().out
