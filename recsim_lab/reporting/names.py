@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from recsim_lab.evaluation.agreement import LOWER_IS_BETTER_OFFLINE, LOWER_IS_BETTER_ONLINE
 
 _ACRONYMS = frozenset({"auc", "dcg", "hr", "ips", "map", "mrr", "ndcg", "rmse", "snips"})
-_COMPOUNDS = ("leave-last-out", "last-out", "no-rules")
+_COMPOUNDS = ("leave-last-out", "last-out", "no-rules", "off-policy")
 """Parts of a protocol's name that are several words."""
 _UNITS = {
     "dwell_minutes": "dwell, minutes",

@@ -294,8 +294,8 @@ def answer_of(where: str, predictors: pd.DataFrame) -> str:
     """What the study found, in two sentences that claim no more than the intervals allow."""
     if predictors.empty:
         return f"{where}: no offline number could be compared."
-    best = predictors.iloc[0]
-    sure = int((predictors["spearman_low"] > 0).sum())
+    surely = predictors[predictors["spearman_low"] > 0]
+    sure, best = len(surely), (surely if len(surely) else predictors).iloc[0]
     interval = "too few agents or seeds for an interval"
     if not np.isnan(best["spearman_low"]):
         interval = f"95% interval {interval_words(best['spearman_low'], best['spearman_high'])}"
@@ -307,9 +307,9 @@ def answer_of(where: str, predictors: pd.DataFrame) -> str:
             f"{interval})."
         )
     return (
-        f"{where}: {name} agreed best with {metric_name(MAIN_METRIC)} (Spearman {best['spearman']:.2f}, {interval}); "
-        f"it put "
-        f"{best['pairwise_accuracy']:.0%} of the pairs of agents in the right order, and deploying its winner lost "
-        f"{best['top1_regret']:.1%} of the best agent's clicks. Of the {len(predictors)} usual numbers, {sure} "
-        f"{'agrees' if sure == 1 else 'agree'} by more than chance, each taken alone."
+        f"{where}: of the {len(predictors)} usual numbers, {sure} {'agrees' if sure == 1 else 'agree'} with "
+        f"{metric_name(MAIN_METRIC)} by more than chance, each taken alone. {'It' if sure == 1 else 'Highest of them'} "
+        f"is {name} (Spearman {best['spearman']:.2f}, {interval}): it put {best['pairwise_accuracy']:.0%} of the pairs "
+        f"of agents in the right order, and deploying its winner lost {best['top1_regret']:.1%} of the best agent's "
+        "clicks."
     )

@@ -11,6 +11,7 @@ from recsim_lab.evaluation.plan import EXPECTED
 from recsim_lab.evaluation.protocols import usual_protocols
 from recsim_lab.evaluation.sensitivity import DECAY_COLUMNS, SENSITIVITY_COLUMNS, decay_table, sensitivity_table
 from recsim_lab.reporting.blocks import Section, Table
+from recsim_lab.reporting.offline_online import answer_of
 from recsim_lab.reporting.offline_online_joint import joint_sections
 from recsim_lab.reporting.offline_online_scope import deployments_section, limits_section, protocols_section
 
@@ -156,3 +157,16 @@ def test_deployments_are_compared_on_the_same_seeds(tables: dict[str, pd.DataFra
             else more.value == pytest.approx(DEPLOYMENTS[row.deployment])
         )
         assert row.agreement.low <= row.agreement.value <= row.agreement.high and row.ceiling > 0.8
+
+
+def test_the_answer_is_a_number_that_agrees_by_more_than_chance() -> None:
+    """Not the highest, where that one may be luck."""
+    columns = ["protocol", "offline_metric", "spearman", "spearman_low", "spearman_high"]
+    values = [("a-full", "auc", 0.9, -0.2, 1.0), ("b-full", "auc", 0.7, 0.4, 0.9), ("c-full", "auc", 0.6, 0.1, 0.8)]
+    predictors = pd.DataFrame(values, columns=columns).assign(pairwise_accuracy=0.8, top1_regret=0.05)
+    answer = answer_of("here", predictors)
+    assert "of the 3 usual numbers, 2 agree" in answer and "Highest of them is AUC" in answer and "b, full" in answer
+    assert "a, full" not in answer and "0.40" in answer
+    unsure = answer_of("here", predictors.assign(spearman_low=-0.5))
+    assert "can recommend none" in unsure and "a, full" in unsure
+    assert answer_of("here", predictors.iloc[:0]).endswith("could be compared.")

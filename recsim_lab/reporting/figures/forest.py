@@ -53,5 +53,5 @@ def forest(
         axes.set(xlabel=label, yticks=[], ylim=(max(len(names), 1) - 0.5, -0.8))
         axes.grid(False, axis="y")
         panel = inline_svg(canvas)
-    caption = f"{label.capitalize()}, with 95% intervals. Hollow dots: the interval holds zero."
+    caption = f"{label[:1].upper()}{label[1:]}, with 95% intervals. Hollow dots: the interval holds zero."
     return Figure((panel,), caption, f"{len(names)} differences in {label.removeprefix('difference in ')}.")
