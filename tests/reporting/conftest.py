@@ -99,13 +99,13 @@ Planted = tuple[FeedbackPlan, dict[str, pandas.DataFrame]]
 def planted_loop() -> Callable[..., Planted]:
     """A plan and its tables, of a loop whose values are planted.
 
-    `moved` shifts a metric of an arm from its first day on: the noise of a seed is common to all arms but for a
-    hundredth of `noise`, which is the arm's own. `unknown` are metrics of arms that are NaN.
+    `moved` shifts a metric of an arm from its first day on, or by a number for each day: the noise of a seed is common
+    to all arms but for a hundredth of `noise`, which is the arm's own. `unknown` are metrics of arms that are NaN.
     """
 
     def plant(
         arms: tuple[Arm, ...] = (Arm("wide", "mf:epsilon=0.2"), Arm("dear", "mf:mmr=0.3")),
-        moved: dict[tuple[str, str], float] | None = None,
+        moved: dict[tuple[str, str], float | tuple[float, ...]] | None = None,
         unknown: tuple[tuple[str, str], ...] = (),
         num_seeds: int = 3,
         control_seeds: int = 3,
@@ -126,20 +126,23 @@ def planted_loop() -> Callable[..., Planted]:
         runs = [(unit.arm, unit.seed) for unit in plan.units()]
         runs += [(run, seed) for run in (START, NOBODY) for seed in plan.seeds]
 
-        def told(arm: str, seed: int, level: str, metric: str, base: float) -> float:
+        def told(arm: str, seed: int, day: int, level: str, metric: str, base: float) -> float:
             if (arm, metric) in unknown:
                 return float("nan")
             luck = common.get((level, metric), np.zeros(num_seeds))[seed] + 0.01 * rng.normal()
-            return base + moved.get((arm, metric), 0.0) + 0.01 * noise * luck
+            shift = np.broadcast_to(moved.get((arm, metric), 0.0), plan.loop_days)[day - 1]
+            return base + float(shift) + 0.01 * noise * luck
 
         for arm, seed in runs:
             beside = arm in (START, NOBODY)
             for day, metric in itertools.product(plan.measured_days, METRICS):
                 if metric.level == "preference" or not beside:
                     key = (metric.level, metric.direction, metric.name)
-                    rows.append((arm, seed, day, *key, told(arm, seed, metric.level, metric.name, 0.5)))
+                    rows.append((arm, seed, day, *key, told(arm, seed, day, metric.level, metric.name, 0.5)))
             for day, metric in itertools.product(range(1, 7) if not beside else (), (*WELFARE, *FIGURES)):
-                rows.append((arm, seed, day, "welfare", "platform", metric, told(arm, seed, "welfare", metric, 1.0)))
+                rows.append(
+                    (arm, seed, day, "welfare", "platform", metric, told(arm, seed, day, "welfare", metric, 1.0))
+                )
         names = ["arm", "seed", "day", "level", "direction", "metric", "value"]
         timeline = pandas.DataFrame(rows, columns=names)
         outcomes = [

@@ -77,9 +77,11 @@ def test_the_answer_is_what_the_tables_say(run):
         "difference"
     ]
     assert f": {MINUS}{100 * coverage:.1f} points" in told
+    assert re.search(r"Of the items that either of two users was shown, [\d.]+% were shown to both, against", told)
     paid = what_paid(run)
     assert "wide (+10" in paid and f"%) earned more clicks than {run.baseline}, beyond chance; dear ({MINUS}20" in paid
-    assert "%) lost clicks, beyond chance, and none of that was paid back" in paid
+    assert "%) lost clicks, beyond chance. Of those that lost, none had paid for itself by any day; " in paid
+    assert f"in the last 2 days dear ({MINUS}20" in paid and paid.endswith("%) lost clicks.")
     cost = what_remedies_cost(run)
     assert f"dear ({MINUS}20" in cost and "lost clicks" in cost and "wide (+10" in cost and "earned more" in cost
     assert "1 of 2 break even beyond chance, looked for on every day: wide (from day 1)" in cost
@@ -87,6 +89,21 @@ def test_the_answer_is_what_the_tables_say(run):
     assert "1 of 2 raised the share of items on offer" in answer(run)
     assert "with 3 seeds an interval reaches 4.3 standard errors" in what_is_open(run)
     assert f"Of {2 * 52} comparisons" in what_is_open(run)
+
+
+def test_an_early_loss_that_turns_into_a_late_gain_is_told_as_both(planted_loop):
+    course = {("dear", "clicks_per_user"): (-0.4, -0.4, -0.4, 0.0, 0.2, 0.2)}
+    told = what_paid(LoopRun(*planted_loop(moved=course), REMEDIES))
+    assert f"dear ({MINUS}13" in told and "%) lost clicks, beyond chance" in told
+    late = told[told.index("Of those that lost, none had paid for itself by any day") :]
+    assert "in the last 2 days dear (+2" in late and late.endswith("%) earned more.") and "paid back" not in told
+
+
+def test_an_arm_that_was_ahead_and_lost_it_again_is_named(planted_loop):
+    course = {("dear", "clicks_per_user"): (-0.1, 0.4, 0.0, 0.0, -0.6, -0.6)}
+    told = what_paid(LoopRun(*planted_loop(moved=course), REMEDIES))
+    assert "Of those that lost, some were ahead for a while (dear from day 2); in the last 2 days dear" in told
+    assert f"in the last 2 days dear ({MINUS}6" in told and told.endswith("%) lost clicks.")
 
 
 @pytest.mark.parametrize(

@@ -35,15 +35,21 @@ def what_paid(run: LoopRun) -> str:
     if won:
         parts.append(f"{_with_values(won, total)} earned more clicks than {run.baseline}, beyond chance")
     if lost:
-        again = [arm for arm in lost if run.break_even(arm) != NONE_IN_HORIZON]
-        parts.append(
-            f"{_with_values(lost, total)} lost clicks, beyond chance, and {'not all' if again else 'none'} of that was "
-            "paid back"
-        )
+        parts.append(f"{_with_values(lost, total)} lost clicks, beyond chance")
     if rest:
         parts.append(f"for {_with_values(rest, total)} it could be chance")
     days = run.plan.loop_days
-    return f"In the {days} days of this world, {'; '.join(parts)}."
+    return f"In the {days} days of this world, {'; '.join(parts)}.{_later(run, lost)}"
+
+
+def _later(run: LoopRun, lost: list[str]) -> str:
+    """Whether those that lost over the whole loop were ahead on some day, and what they earn at its end."""
+    if not lost:
+        return ""
+    ahead = [f"{arm} from day {run.break_even(arm)}" for arm in lost if run.break_even(arm) != NONE_IN_HORIZON]
+    paid = f"some were ahead for a while ({listed(ahead)})" if ahead else "none had paid for itself by any day"
+    late = {arm: run.price(arm, "gain_percent") for arm in lost}
+    return f" Of those that lost, {paid}; {_split(late, f'in the last {run.plan.price_days} days')}"
 
 
 def what_narrowed(run: LoopRun) -> str:
@@ -86,8 +92,9 @@ def what_narrowed(run: LoopRun) -> str:
         f"{verdict}. In the last {run.plan.recent_days} days it showed {share.text}% of the items on offer, its twin "
         f"that was never retrained {frozen_share.text}%: {less_share.text} points {_ends(less_share)}. What it showed "
         f"was as diverse as {items.text} items shown all alike, against {frozen_items.text}: {less_items.text} "
-        f"{_ends(less_items)}. Two users had {common.text}% of their items in common, against {frozen_common.text}%: "
-        f"{less_common.text} points {_ends(less_common)}.{_within(run)}{_tastes(run)}{fewer}"
+        f"{_ends(less_items)}. Of the items that either of two users was shown, {common.text}% were shown to both, "
+        f"against {frozen_common.text}%: {less_common.text} points {_ends(less_common)}."
+        f"{_within(run)}{_tastes(run)}{fewer}"
     )
 
 
@@ -170,7 +177,7 @@ def what_they_buy(run: LoopRun) -> str:
     for metric, name, unit in (
         ("coverage", "the share of items on offer that is shown", " points"),
         ("effective_catalogue", "the effective catalogue", " items"),
-        ("jaccard_random", "what two users are shown in common", " points"),
+        ("jaccard_random", "the share of items shown to both of two users", " points"),
     ):
         told = {arm: run.difference(arm, "exposure", metric) for arm in run.remedies}
         wider = sorted(
