@@ -22,7 +22,6 @@ Results lie in `runs/feedback_loop/<name>/`: `timeline.csv`, `days.csv`, `welfar
 
 import os
 from dataclasses import dataclass, replace
-from typing import Any
 
 from recsim_lab.evaluation.experiments.findings import effects_table
 from recsim_lab.evaluation.experiments.trials import TrialPlan, run_trials
@@ -125,7 +124,7 @@ class Config:
         if unknown := [name for name in self.dials if name not in DIALS]:
             raise ValueError(f"dials must be among {', '.join(DIALS)}, got {unknown[0]!r}")
         arms = [Arm("no remedy", self.model)]
-        arms += [Arm(name, _spec(known[name], self.model), **_dial(name)) for name in self.remedies]
+        arms += [_remedy(name, _spec(known[name], self.model), self.model) for name in self.remedies]
         named = {arm.policy for arm in arms}
         arms += [arm for name in self.dials for arm in _settings(name, self.model) if arm.policy not in named]
         arms += [
@@ -161,14 +160,15 @@ class Config:
             log_days=self.log_days,
             days=self.test_days,
             retrain_every=self.retrain_every,
+            window_days=self.window_days,
             interleave=False,
         )
 
 
-def _dial(remedy: str) -> dict[str, Any]:
-    """The dial of a named remedy that is a setting of one: `epsilon .2` is epsilon at .2."""
-    name, _, setting = remedy.rpartition(" ")
-    return {"dial": name, "setting": float(setting)} if name == "epsilon" else {}
+def _remedy(name: str, spec: str, model: str) -> Arm:
+    """An arm of this name, which is a setting of a dial where its spec is: `epsilon .2` is epsilon at .2."""
+    same = (arm for dial in DIALS for arm in _settings(dial, model) if arm.policy == spec)
+    return replace(next(same, Arm(name, spec)), name=name)
 
 
 def _spec(template: str, model: str, **values: object) -> str:

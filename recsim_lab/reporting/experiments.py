@@ -108,13 +108,17 @@ def write_experiments_report(
     return path
 
 
+LEARNING = (
+    "While nobody learns (frozen) there is none. Where both models learn from the log of all users (pooled), each "
+    "profits from what the other showed; where each learns from its own users alone (diverted), both have half of the "
+    "data that they would have after a launch."
+)
+"""What interference is of, by who learns from what."""
 _AB = (
     "The truth is what the challenger does to everybody above what the control does to everybody, on the same users "
     "with the same luck. A test shows each user one of the two. It errs in two parts. Sampling is who happened to be "
     "in which arm; it is zero on average. Interference is what is left: what one arm's users changed for the other's. "
-    "While nobody learns (`frozen`) there is none. Where both models learn from the log of all users (`pooled`), each "
-    "profits from what the other showed; where each learns from its own users alone (`diverted`), both have half of "
-    "the data that they would have after a launch."
+    + LEARNING
 )
 _LOOKS = (
     "The test without learning, looked at every day. An interval made for one look excludes zero too often if it is "

@@ -266,6 +266,21 @@ def test_other_readings_are_paired(run):
     assert frame["frozen"].text == "\N{EN DASH}" and not frame["dear"].sure
 
 
+def test_tests_say_how_long_they_are_and_whose_data_they_lack(run):
+    keys = {"world": "planted", "control": "mf", "challenger": "mf:epsilon=0.2", "metric": "clicks_per_user"}
+    numbers = {"truth": 0.1, "estimate": 0.3, "sampling": 0.0, "interference": 0.2, "low": 0.1, "high": 0.5}
+    rows = [
+        keys | numbers | {"seed": seed, "days": 4, "learning": learning, "variance_ratio": 0.9}
+        for learning in ("frozen", "pooled", "diverted")
+        for seed in range(3)
+    ]
+    section = other_readings(LoopRun(run.plan, dict(run.tables) | {"experiments": pd.DataFrame(rows)}, REMEDIES))
+    (table,) = section.blocks
+    assert "of 4 days from the loop's first (the loop goes on for 6)" in table.caption
+    assert "both have half of the data that they would have after a launch" in table.caption
+    assert list(table.frame["remedy"]) == 3 * ["wide"]
+
+
 def test_what_is_missing_is_named(run):
     tables = {name: table for name, table in run.tables.items() if name != "days"}
     with pytest.raises(ValueError, match="tables must hold days"):

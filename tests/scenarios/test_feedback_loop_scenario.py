@@ -40,6 +40,29 @@ def test_tables_and_report_are_there_and_a_second_run_only_reads(tmp_path, monke
     assert "report.html" in capsys.readouterr().out
 
 
+def test_every_dial_of_the_full_profile_has_its_four_settings():
+    """Also where a named remedy is one of them: two random last slots are run once, under that name."""
+    plan = feedback_loop.PROFILES["full"].plan()
+    for dial, (_, settings) in feedback_loop.DIALS.items():
+        assert len(settings) >= 4
+        assert sorted(arm.turned_to for arm in plan.arms if arm.dial == dial) == sorted(settings), dial
+    policies = [arm.policy for arm in plan.arms if arm.role == "remedy"]
+    assert len(set(policies)) == len(policies)
+    assert (plan.by_name["random last slots"].dial, plan.by_name["random last slots"].setting) == (
+        "random last slots",
+        2.0,
+    )
+    assert plan.by_name["epsilon .05"].setting == 0.05 and not plan.by_name["inverse propensity"].dial
+
+
+def test_tests_learn_from_the_loops_window():
+    config = feedback_loop.PROFILES["standard"]
+    trials, plan = config.trials(), config.plan()
+    for name in ("window_days", "retrain_every", "log_days", "history"):
+        assert getattr(trials, name) == getattr(plan, name), name
+    assert trials.days == config.test_days < plan.loop_days
+
+
 @pytest.mark.parametrize(
     "option, words",
     [

@@ -57,7 +57,7 @@ def true_effect(control: Outcomes, challenger: Outcomes, metric: str) -> Interva
 
 
 def effects_table(results: Results, plan: TrialPlan) -> "pd.DataFrame":
-    """A row for each A/B test and metric: its estimate, the `truth`, and the two parts of the difference.
+    """A row for each A/B test and metric: its `days`, its estimate, the `truth`, and the two parts of the difference.
 
     `sampling` is what the same division of users would have erred had no arm touched the other, `interference` the
     rest: what one arm's users changed for the other's, by what models learned from them.
@@ -79,7 +79,7 @@ def effects_table(results: Results, plan: TrialPlan) -> "pd.DataFrame":
                 by_cuped = _adjusted(seen, before, arm, metric)
                 rows.append(
                     _keys(world, seed, pair)
-                    | {"learning": learning, "metric": metric, "control_mean": told.means[0]}
+                    | {"days": plan.days, "learning": learning, "metric": metric, "control_mean": told.means[0]}
                     | _interval(told.difference)
                     | {"standard_error": told.standard_error, "p_value": told.p_value}
                     | _interval(by_cuped[0].difference, "cuped_")

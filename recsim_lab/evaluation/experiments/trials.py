@@ -47,7 +47,8 @@ class TrialPlan:
 
     In each world and seed `logging_policy` serves for `log_days`, and agents learn from that. `pairs` are of a control
     and a challenger, who then serve for `days` days, once without learning and once learning every `retrain_every`
-    days. What users did in the log is the covariate of CUPED. `interleave` says whether they also share slates.
+    days from the last `window_days` (None: from all). What users did in the log is the covariate of CUPED. `interleave`
+    says whether they also share slates.
     """
 
     worlds: tuple[str, ...]
@@ -57,6 +58,7 @@ class TrialPlan:
     log_days: int = 6
     days: int = 8
     retrain_every: int = 2
+    window_days: int | None = None
     history: int = 128
     interleave: bool = True
 
@@ -75,6 +77,8 @@ class TrialPlan:
             raise ValueError(
                 f"retrain_every must be at least 1 and less than days, got {self.retrain_every} of {self.days}"
             )
+        if self.window_days is not None and self.window_days < 1:
+            raise ValueError(f"window_days must be at least 1 or None, got {self.window_days}")
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -212,7 +216,7 @@ def _served(
         diverted_from = plan.log_days * TICKS_PER_DAY if trial.learning == "diverted" else None
         salt = _salt((trial.agents[0], trial.agents[1]), seed)
         policy = designs.by_user((agents[0], agents[1]), salt, diverted_from)
-    retraining = None if trial.learning == "frozen" else Retraining(plan.retrain_every)
+    retraining = None if trial.learning == "frozen" else Retraining(plan.retrain_every, plan.window_days)
     return platform.fork(factories.rules(policy), retraining).run(plan.log_days + plan.days)
 
 

@@ -11,7 +11,7 @@ from recsim_lab.evaluation.feedback.differences import paired
 from recsim_lab.evaluation.statistics import mean_interval, paired_interval
 from recsim_lab.reporting.blocks import Section, Table
 from recsim_lab.reporting.bubble_words import estimate, name_with_unit
-from recsim_lab.reporting.experiments import compared_effects
+from recsim_lab.reporting.experiments import LEARNING, compared_effects
 from recsim_lab.reporting.feedback_loop.run import LoopRun
 from recsim_lab.reporting.words import Estimate
 
@@ -105,11 +105,12 @@ def ab_tests(run: LoopRun, effects: pd.DataFrame) -> Table:
         for challenger, own in asked.groupby("challenger", sort=False)
         for row in compared_effects(own).to_dict("records")
     ]
+    days = int(asked["days"].iloc[0])
     caption = (
-        "A/B tests of a remedy against none, in clicks per user in all: what the remedy does to everybody, what the "
-        "test says, and how far what one arm's users change for the other's misleads it (95% interval over seeds). "
-        "Nobody learns (frozen), both models learn from all users (pooled), or each from its own (diverted). Means "
-        "over seeds. A test that excludes zero has seen an effect; to hold the truth says little where intervals are "
-        "wider than the effects. The rest is in experiments.csv."
+        f"A/B tests of a remedy against none, of {days} days from the loop's first (the loop goes on for "
+        f"{run.plan.loop_days}), in clicks per user in all: what the remedy does to everybody, what the test "
+        "says, and how far it errs beyond who happened to be in which arm (interference, 95% interval over seeds). "
+        f"{LEARNING} Means over seeds. A test that excludes zero has seen an effect; to hold the truth says little "
+        "where intervals are wider than the effects. The rest is in experiments.csv."
     )
     return Table(pd.DataFrame(rows), caption, numbers=("true effect", "test says"))

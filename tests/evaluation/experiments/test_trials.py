@@ -99,9 +99,25 @@ def test_results_are_those_of_platforms_made_by_hand(results):
             assert len(told["user"]) == (served.step == 0).sum()
 
 
+def test_agents_forget_what_lies_before_their_window(results, tmp_path):
+    plan = replace(PLAN, seeds=(0,), window_days=2)
+    both = [unit((EASE,), "alone", "pooled"), unit((POP, EASE), "a/b", "diverted")]
+    for one in both:
+        module.run_unit(one, plan, FACTORIES, DESIGNS, tmp_path)
+    told = [json.loads((tmp_path / "units" / one.file_name).read_text())["clicks"] for one in both]
+    assert all(clicks != results[one]["clicks"] for clicks, one in zip(told, both, strict=True))
+    platform = Platform(_tiny_world("everyday", 0), _with_rules(make_agent("random", 0)), seed=0, history=PLAN.history)
+    agent = make_agent(EASE, 0)
+    agent.learn(platform.run(PLAN.log_days))
+    served = platform.fork(_with_rules(agent), module.Retraining(1, 2)).run(PLAN.log_days + PLAN.days)
+    clicks = np.zeros((PLAN.days, NUM_USERS), int)
+    np.add.at(clicks, (served.day - PLAN.log_days, served.user), served.clicks.sum(axis=1))
+    assert np.array_equal(told[0], clicks)
+
+
 def test_frozen_tests_err_by_sampling_alone_and_parts_add_up(results):
     effects = effects_table(results, PLAN)
-    assert len(effects) == 2 * 3 * 2
+    assert len(effects) == 2 * 3 * 2 and set(effects["days"]) == {PLAN.days}
     np.testing.assert_allclose(effects["estimate"], effects["truth"] + effects["sampling"] + effects["interference"])
     frozen = effects["learning"] == "frozen"
     assert (effects.loc[frozen, "interference"] == 0).all() and (effects.loc[~frozen, "interference"] != 0).any()
@@ -186,6 +202,7 @@ def test_every_trial_has_a_file_of_its_own():
         ({"seeds": (1, 1)}, "seeds must be distinct, got 1 more than once"),
         ({"log_days": 0}, "log_days must be at least 1, got 0"),
         ({"retrain_every": 4}, "retrain_every must be at least 1 and less than days, got 4 of 4"),
+        ({"window_days": 0}, "window_days must be at least 1 or None, got 0"),
     ],
 )
 def test_bad_plans_are_refused(fields, words):
