@@ -20,7 +20,7 @@ from recsim_lab.reporting.feedback_loop.answer import (
 from recsim_lab.reporting.feedback_loop.bubble import bubble, bubble_differences
 from recsim_lab.reporting.feedback_loop.equal_price import equal_price
 from recsim_lab.reporting.feedback_loop.lives import lives, users
-from recsim_lab.reporting.feedback_loop.prices import trades
+from recsim_lab.reporting.feedback_loop.prices import prices_table, trades
 from recsim_lab.reporting.feedback_loop.readings import other_readings
 from recsim_lab.reporting.feedback_loop.run import LoopRun
 from recsim_lab.reporting.feedback_loop.trust import controls, trust
@@ -216,6 +216,13 @@ def test_signs_of_prices(run):
         assert "dear" not in front_of(trade, ("no remedy", *REMEDIES)) or points.loc["dear", "y"] > 0
     lost = run.price("dear", "cost", "+.3f", -1.0)
     assert lost.low < lost.value < lost.high < 0 and lost.sure
+
+
+def test_dividends_say_of_how_many_seeds_they_are(planted_loop):
+    plan, tables = planted_loop(arms=DIALS, num_seeds=3, control_seeds=2)
+    told = prices_table(LoopRun(plan, tables, ("epsilon 0.1",)), ["epsilon 0.1", "frozen"]).frame.set_index("arm")
+    assert told.loc["epsilon 0.1", "seeds of D"] == "2" and told.loc["frozen", "seeds of D"] == "\N{EN DASH}"
+    assert told.loc["epsilon 0.1", "seeds of dividend"] == "\N{EN DASH}", "nobody has measured any"
 
 
 def test_welfare_is_told_against_no_remedy(run):

@@ -22,7 +22,8 @@ def equal_clicks_table(
     """`arm, seed, num_clicks, num_users, metric, value`: `RAREFIED` metrics of what was clicked in the whole loop.
 
     Of each user `num_clicks` clicks count, in expectation over which; of each seed the same `num_users` in all arms:
-    those who clicked as often in every one of them. NaN where there is no such user.
+    those who clicked as often in every one of them. NaN where there is no such user, and of users nearest by the model
+    where an arm has none.
     """
     import pandas as pd
 
@@ -32,13 +33,11 @@ def equal_clicks_table(
     for seed in plan.seeds:
         start, _ = start_of_loop(seed, plan, factories, folder)
         ground = start.ground
-        clicked = {
-            outcome.unit.arm: clicks_of(outcome.users["user"], outcome.users["item"])
-            for outcome in outcomes
-            if outcome.unit.seed == seed
-        }
+        arms = {outcome.unit.arm: outcome.users for outcome in outcomes if outcome.unit.seed == seed}
+        clicked = {arm: clicks_of(told["user"], told["item"]) for arm, told in arms.items()}
         users = np.all([with_enough(met, num_clicks, ground.num_users) for met in clicked.values()], axis=0)
         for arm, met in clicked.items():
-            values = rarefied_metrics(met, num_clicks, users, ground, start.pairs)
+            pairs = start.pairs | {name: arms[arm][name] for name in ("model_nearest",) if name in arms[arm]}
+            values = rarefied_metrics(met, num_clicks, users, ground, pairs)
             rows += [(arm, seed, num_clicks, int(users.sum()), metric, value) for metric, value in values.items()]
     return pd.DataFrame(rows, columns=["arm", "seed", "num_clicks", "num_users", "metric", "value"])

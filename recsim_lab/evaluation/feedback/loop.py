@@ -149,8 +149,10 @@ class _Loop:
         return [json.loads(file.read_text()) for file in days]
 
     def write_users(self, platform: Platform) -> None:
-        """`users.npz`: what became of each user, and every click of the loop with its day."""
+        """`users.npz`: what became of each user, every click of the loop with its day, and the pairs of users whom the
+        model holds for most similar, if it scores anything."""
         day = self.plan.end_day
+        nearest = model_nearest(self.start, platform.service.sessions, platform.service.policy, day)
         user, item, when = (np.concatenate(parts) for parts in zip(*self.clicks, strict=True))
         arrays = {
             "preference": preferences_at(platform.service.sessions, day),
@@ -164,6 +166,7 @@ class _Loop:
             "mainstream": self.start.ground.mainstream[self.start.examples],
             "taste_at_start": self.start.tastes(self.start.ground.preference),
             **{name: np.array([row[name] for row in self.welfare]) for name in self.welfare[0]},
+            **({} if nearest is None else {"model_nearest": nearest}),
         }
         scratch = self.place / "users.partial.npz"
         np.savez_compressed(scratch, **arrays)

@@ -35,7 +35,8 @@ def remedies_table(timeline: "pd.DataFrame", outcomes: list[Outcome], plan: Feed
     In clicks per user: `cost` a day in the first `price_days`, `gain` a day in the last, `total` over all days, and
     each in % of the baseline (`..._percent`). `break_even` is the first day on which the interval of what was earned
     more so far lies above zero. `dividend` is the learning dividend, in clicks per slate (see `evaluation.dividend`),
-    `published` stands beside it for arms that explore evenly. `refit_` columns tell how much better a model learned
+    `published` stands beside it for arms that explore evenly; `..._seeds` in how many seeds each is known (the second
+    where the random control ran). `refit_` columns tell how much better a model learned
     from the arm's log alone serves the users before the loop, or orders items for them. `value_error` is the
     relative error of what some slates of the days after the loop tell of another policy (see `worth.evaluability`), in
     the seeds where they tell any; `value_refused` the share of those where they can't; beside them stand the baseline's
@@ -70,8 +71,9 @@ def _row(
     row |= _told("total", more.sum(axis=1)) | _told("total_percent", 100 * more.sum(axis=1) / base.sum(axis=1))
     row["break_even"] = str(break_even(more))
     rewards = [outcome.result["rewards"] for outcome in outcomes if outcome.unit.arm == arm.name]
-    row |= _told("dividend", np.array([crossed_dividend(told) for told in rewards]))
-    row |= _told("published", _published(arm, outcomes, plan))
+    dividends = (np.array([crossed_dividend(told) for told in rewards]), _published(arm, outcomes, plan))
+    for name, values in zip(("dividend", "published"), dividends, strict=True):
+        row |= _told(name, values) | {f"{name}_seeds": int(np.isfinite(values).sum())}
     for name in REFIT:
         row |= _told(name, np.subtract(*paired(worth, arm.name, plan.baseline.name, name)))
     for name in VALUE:

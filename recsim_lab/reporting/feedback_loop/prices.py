@@ -14,7 +14,7 @@ from recsim_lab.reporting.feedback_loop.rows import CHANCE, break_even_words, ta
 from recsim_lab.reporting.feedback_loop.run import LoopRun
 from recsim_lab.reporting.figures.multiples import differences_over_days
 from recsim_lab.reporting.figures.pareto import Trade, front_of, pareto_plots
-from recsim_lab.reporting.words import listed
+from recsim_lab.reporting.words import MISSING, listed
 
 
 def prices(run: LoopRun) -> Section:
@@ -86,7 +86,9 @@ def prices_table(run: LoopRun, arms: Sequence[str]) -> Table:
             "in all": run.price(arm, "total", "+.2f"),
             "pays from day": break_even_words(run, arm),
             "learning dividend": run.price(arm, "dividend", "+.4f"),
+            "seeds of dividend": _seeds(run, arm, "dividend"),
             "published D": run.price(arm, "published", "+.4f"),
+            "seeds of D": _seeds(run, arm, "published"),
         }
         for arm in arms
     ]
@@ -96,10 +98,15 @@ def prices_table(run: LoopRun, arms: Sequence[str]) -> Table:
         f"lies above zero.{_luck(run)} Learning dividend: clicks per slate that the arm's own model earns more than "
         "that of the loop without a remedy, inside the same policy, in the mean of either's users; a dash where an arm "
         "has no such model. Beside it, for arms that explore evenly, the published D(epsilon), which also holds what "
-        "random items do to other slots (substitution, position, boredom), so that the two may differ in sign. 95% "
-        f"intervals over seeds, each by itself. {CHANCE}"
+        "random items do to other slots (substitution, position, boredom), so that the two may differ in sign; it "
+        "is known in the seeds of the random control alone. 95% intervals over seeds, each by itself. "
+        f"{CHANCE}"
     )
-    return table_of(rows, caption, ("pays from day",))
+    return table_of(rows, caption, ("pays from day", "seeds of dividend", "seeds of D"))
+
+
+def _seeds(run: LoopRun, arm: str, name: str) -> str:
+    return str(run.prices.get(arm, {}).get(f"{name}_seeds", 0) or MISSING)
 
 
 def _luck(run: LoopRun) -> str:

@@ -21,6 +21,7 @@ from recsim_lab.evaluation.bubble.concentration import coverage, gini
 from recsim_lab.evaluation.bubble.diversity import entropy
 from recsim_lab.evaluation.bubble.interactions import Interactions, topic_counts
 from recsim_lab.evaluation.bubble.metrics import RAREFIED
+from recsim_lab.evaluation.bubble.rarefaction import rarefied_metrics
 from recsim_lab.evaluation.feedback.equal_clicks import equal_clicks_table
 from recsim_lab.evaluation.feedback.moment import Start, model_nearest, natural_preferences, preferences_at
 from recsim_lab.evaluation.feedback.plan import NOBODY, NULL_TWIN, START, Arm, FeedbackPlan, LoopUnit
@@ -195,6 +196,29 @@ def test_only_agents_that_learn_are_taught(outcomes: list[Outcome]) -> None:
     assert taught == {arm.name: 4 * (arm.name in learn) for arm in PLAN.arms}
 
 
+def test_the_dividend_is_of_what_both_models_earn_inside_the_same_exploration(
+    outcomes: list[Outcome], platform: Platform, looped: Platform
+) -> None:
+    """Beside forks made by hand, in which one-shot models learn from what either loop has shown last."""
+    spec = PLAN.by_name["epsilon"].policy
+    agent = make_agent(spec, 0)
+    agent.learn(platform.log())
+    explored = platform.fork(_with_rules(agent), Retraining(1, PLAN.window_days))
+    explored.run(PLAN.end_day)
+    window = (PLAN.end_day - PLAN.window_days) * TICKS_PER_DAY, PLAN.end_day * TICKS_PER_DAY
+    expected = {}
+    for model, teacher in (("own", explored), ("greedy", looped)):
+        learned = make_agent(spec, 0)
+        learned.learn(teacher.log().between(*window))
+        for among, users in (("", explored), ("_among_greedy_users", looped)):
+            log = users.fork(_with_rules(learned)).run(PLAN.end_day + PLAN.dividend_days)
+            expected[f"{model}_model{among}"] = log.clicks.sum() / len(log)
+    told = {o.unit.arm: o.result["rewards"] for o in outcomes if o.unit.seed == 0}
+    assert told["epsilon"] == pytest.approx(expected) and len(set(expected.values())) == 4
+    # The baseline's file is none of a mix of two models; nobody else has a model of another log to be compared with.
+    assert {arm for arm, rewards in told.items() if rewards} == {"epsilon"}
+
+
 def test_what_a_log_is_worth(outcomes: list[Outcome]) -> None:
     worth = {o.unit.arm: o.result["worth"] for o in outcomes if o.unit.seed == 0}
     # A deterministic policy's log can't tell of one that shows other items, a random one's can.
@@ -246,6 +270,26 @@ def test_arms_are_compared_on_users_who_clicked_enough_in_all_of_them(outcomes: 
     assert (none["num_users"] == 0).all() and none["value"].isna().all()
     with pytest.raises(ValueError, match="num_clicks must be at least 1, got 0"):
         equal_clicks_table(outcomes, PLAN, FACTORIES, folder, 0)
+
+
+def test_at_equal_clicks_the_models_nearest_users_are_those_at_the_end(
+    outcomes: list[Outcome], folder: Path, platform: Platform, looped: Platform
+) -> None:
+    start = Start.of(platform, 0, PLAN.sample)
+    pairs = model_nearest(start, looped.service.sessions, looped.service.policy, PLAN.end_day)
+    (baseline,) = (o for o in outcomes if o.unit == LoopUnit(0, "no remedy"))
+    np.testing.assert_array_equal(baseline.users["model_nearest"], pairs)
+    # Hardly anybody has clicked in so small a loop: everybody is given two clicks.
+    everybody = np.repeat(np.arange(30), 2)
+    item = np.stack([np.arange(30) % 3, 3 + np.arange(30) % 4], axis=1).ravel()
+    met = Interactions(everybody, item[:, None])
+    expected = rarefied_metrics(met, 2, np.ones(30, bool), start.ground, start.pairs | {"model_nearest": pairs})
+    planted = replace(baseline, users=baseline.users | {"user": everybody, "item": item})
+    table = equal_clicks_table([planted], replace(PLAN, seeds=(0,)), FACTORIES, folder, 2)
+    told = table.set_index("metric")["value"]
+    assert told["rarefied_jaccard_model_nearest"] == pytest.approx(expected["rarefied_jaccard_model_nearest"])
+    assert expected["rarefied_jaccard_model_nearest"] != expected["rarefied_jaccard_true_nearest"]
+    assert all("model_nearest" not in o.users for o in outcomes if o.unit.arm in ("random", "organic")), "no scores"
 
 
 def test_the_secondary_reading_is_of_users_who_are_there_in_every_arm(

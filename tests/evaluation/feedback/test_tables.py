@@ -111,11 +111,19 @@ def test_remedies_cost_gain_and_break_even() -> None:
     assert half["break_even"] == "4" and table.loc["tenth", "break_even"] == NONE_IN_HORIZON
     assert half["dividend"] == pytest.approx((0.1 + 0.02) / 2) and np.isnan(table.loc["tenth", "dividend"])
     assert half["published"] == pytest.approx(0.25 - (0.5 * 0.3 + 0.5 * 0.1))
-    assert np.isnan(table.loc["free", "published"])
+    assert np.isnan(table.loc["free", "published"]) and table.loc["free", "published_seeds"] == 0
+    assert half["dividend_seeds"] == 3 and table.loc["tenth", "dividend_seeds"] == 0
     assert half["refit_clicks"] == pytest.approx(0.1) and table.loc["tenth", "refit_clicks"] == pytest.approx(0)
     assert half["num_seeds"] == 3 and half["role"] == "remedy"
     assert half["gain_percent"] == pytest.approx(np.mean(30 / (1 + NOISE)))
     assert half["total_percent"] == pytest.approx(np.mean(40 / (4 + 4 * NOISE)))
+
+
+def test_the_published_dividend_is_of_the_random_controls_seeds() -> None:
+    rewards = {f"{model}_model{among}": 0.3 for model in ("own", "greedy") for among in ("", "_among_greedy_users")}
+    outcomes = [o for o in _outcomes({}, {"half": rewards}) if o.unit.arm != "random" or o.unit.seed < 2]
+    half = remedies_table(pd.concat([_bubble({}), _clicks(DAILY)]), outcomes, PLAN).set_index("arm").loc["half"]
+    assert half["published_seeds"] == 2 and half["dividend_seeds"] == 3
 
 
 def test_a_log_is_valued_as_it_is_in_the_seeds_where_it_tells_anything() -> None:
