@@ -31,7 +31,7 @@ from recsim_lab.evaluation.feedback.differences import differences_table
 from recsim_lab.evaluation.feedback.equal_clicks import equal_clicks_table
 from recsim_lab.evaluation.feedback.frontier import frontier_table
 from recsim_lab.evaluation.feedback.narrowing import narrowing_table
-from recsim_lab.evaluation.feedback.plan import NULL_TWIN, Arm, FeedbackPlan
+from recsim_lab.evaluation.feedback.plan import ALL_DATA, NULL_TWIN, Arm, FeedbackPlan
 from recsim_lab.evaluation.feedback.present import present_table
 from recsim_lab.evaluation.feedback.prices import remedies_table
 from recsim_lab.evaluation.feedback.study import check_feedback, examples_table, run_feedback, timeline_table
@@ -99,6 +99,8 @@ class Config:
     """Days from one retraining to the next."""
     window_days: int = 20
     """Newest days of the log that are learned from."""
+    all_data: bool = False
+    """Whether a control runs that learns from all days instead."""
     measure_every: int = 4
     """Days from one measurement of the bubble to the next."""
     recent_days: int = 8
@@ -133,6 +135,7 @@ class Config:
             *(Arm(name, name, role="control") for name in REFERENCE_CONTROLS),
             Arm("frozen", self.model, learns=False, role="control"),
             Arm("learns from random slots", _spec("{model_with}data=random,epsilon=0.2", self.model), role="control"),
+            *([Arm(ALL_DATA, self.model, forgets=False, role="control")] if self.all_data else []),
             Arm(NULL_TWIN, self.model, luck="null", role="control"),
         ]
         return FeedbackPlan(
@@ -212,7 +215,12 @@ PROFILES = {
     "demo": Config(),
     "standard": STANDARD,
     "full": replace(
-        STANDARD, name="full", remedies=tuple(REMEDIES | MORE_REMEDIES), dials=tuple(DIALS), control_seeds=10
+        STANDARD,
+        name="full",
+        remedies=tuple(REMEDIES | MORE_REMEDIES),
+        dials=tuple(DIALS),
+        control_seeds=10,
+        all_data=True,
     ),
 }
 

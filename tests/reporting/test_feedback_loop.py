@@ -1,6 +1,7 @@
 """The report of a feedback loop says what its tables say, and bears runs of every size."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 
 from recsim_lab.evaluation.feedback.frontier import NOT_REACHABLE
-from recsim_lab.evaluation.feedback.plan import Arm
+from recsim_lab.evaluation.feedback.plan import ALL_DATA, Arm
 from recsim_lab.reporting.feedback_loop import write_feedback_loop_report
 from recsim_lab.reporting.feedback_loop.answer import (
     answer,
@@ -20,6 +21,8 @@ from recsim_lab.reporting.feedback_loop.answer import (
 from recsim_lab.reporting.feedback_loop.bubble import bubble, bubble_differences
 from recsim_lab.reporting.feedback_loop.equal_price import equal_price
 from recsim_lab.reporting.feedback_loop.lives import lives, users
+from recsim_lab.reporting.feedback_loop.method import arms
+from recsim_lab.reporting.feedback_loop.narrowing import narrowing
 from recsim_lab.reporting.feedback_loop.prices import prices_table, trades
 from recsim_lab.reporting.feedback_loop.readings import other_readings
 from recsim_lab.reporting.feedback_loop.run import LoopRun
@@ -89,6 +92,22 @@ def test_the_answer_is_what_the_tables_say(run):
     assert "1 of 2 raised the share of items on offer" in answer(run)
     assert "with 3 seeds an interval reaches 4.3 standard errors" in what_is_open(run)
     assert f"Of {2 * 52} comparisons" in what_is_open(run)
+
+
+def test_forgetting_is_told_apart_from_the_feedback(run, planted_loop):
+    long = narrowing(replace(run, plan=replace(run.plan, window_days=run.plan.end_day)))
+    assert long.text.endswith("The feedback is in the last alone."), "such a window holds all days"
+    short = replace(run.plan, window_days=3)
+    text = narrowing(replace(run, plan=short)).text
+    assert "and so is forgetting: the frozen model has learned from all 45 days" in text
+    assert "the loop's own learns from the newest 3" in text
+    told = what_narrowed(replace(run, plan=short))
+    assert "The twin keeps what it learned before the loop" in told and "forgets nothing" not in told
+    arm = Arm(ALL_DATA, "mf", forgets=False, role="control")
+    plan, tables = planted_loop(arms=(arm,), moved={(ALL_DATA, "coverage"): 0.1})
+    told = what_narrowed(LoopRun(replace(plan, window_days=3), tables, ()))
+    assert "Against the loop, a twin that learns from all days and forgets nothing shows +1" in told
+    assert dict(arms(LoopRun(plan, tables, ())).frame[["arm", "learns"]].to_numpy())[ALL_DATA] == "from all days"
 
 
 def test_an_early_loss_that_turns_into_a_late_gain_is_told_as_both(planted_loop):

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from recsim_lab.evaluation.feedback import study
+from recsim_lab.evaluation.feedback.plan import ALL_DATA
 from scenarios import feedback_loop
 
 OPTIONS = (
@@ -53,6 +54,14 @@ def test_every_dial_of_the_full_profile_has_its_four_settings():
         2.0,
     )
     assert plan.by_name["epsilon .05"].setting == 0.05 and not plan.by_name["inverse propensity"].dial
+
+
+def test_the_full_profile_alone_has_a_twin_that_never_forgets():
+    plans = {name: config.plan() for name, config in feedback_loop.PROFILES.items()}
+    forgetful = {name: [arm.name for arm in plan.arms if not arm.forgets] for name, plan in plans.items()}
+    assert forgetful == {"demo": [], "standard": [], "full": [ALL_DATA]}
+    twin = plans["full"].by_name[ALL_DATA]
+    assert (twin.policy, twin.role, twin.learns) == (plans["full"].baseline.policy, "control", True)
 
 
 def test_tests_learn_from_the_loops_window():

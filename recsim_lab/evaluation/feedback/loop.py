@@ -210,8 +210,8 @@ def _platform(
             agent.learn(log)
         policy = factories.rules(agent)
         if arm.learns:
-            retraining = Retraining(plan.retrain_every, plan.window_days)
-    twin = start.platform.fork(policy, retraining, None, arm.luck or None, place / "platform", plan.days_in_memory)
+            retraining = Retraining(plan.retrain_every, plan.window_of(arm))
+    twin = start.platform.fork(policy, retraining, None, arm.luck or None, place / "platform", plan.memory_of(arm))
     oracle = factories.rules(make_reference("oracle", twin.world, twin.service.sessions))
     twin.probe = TruthProbe(twin.world, oracle, plan.probe_share)
     return twin

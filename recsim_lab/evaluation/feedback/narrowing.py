@@ -2,7 +2,9 @@
 
 From the tastes when the loop began to those at its end under the loop: `natural` is what they do by themselves, nobody
 being served; `choice` what following one's own taste adds (organic); `exposure` what a model adds that stays as it is
-(frozen); `retraining` what learning from what was shown adds. Another order of the runs would cut otherwise.
+(frozen); `retraining` what learning from what was shown adds, and forgetting: the frozen model has learned from all
+days of the log before the loop, the loop's own learns from its window alone. Another order of the runs would cut
+otherwise.
 """
 
 from typing import TYPE_CHECKING

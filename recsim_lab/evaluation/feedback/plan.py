@@ -12,6 +12,8 @@ Role = Literal["remedy", "control"]
 
 NULL_TWIN = "null twin"
 """The arm that is the first one again, under other luck: no metric may tell the two apart."""
+ALL_DATA = "learns from all data"
+"""The first arm again, which forgets nothing: no lost data sets it apart from the frozen twin."""
 NOBODY = "nobody served"
 """The run in which nothing is shown: only preferences are known of it, which drift by themselves."""
 START = "start"
@@ -23,13 +25,15 @@ class Arm:
     """A way to serve from the loop's first day on.
 
     `policy` is an agent's spec or one of `REFERENCES`, which read the hidden truth. An agent learns from the log before
-    the loop, and goes on learning while it serves if it `learns`. `luck`, a name, gives other luck than the twins'.
-    `dial` names what `setting` is a setting of, for arms that differ in it alone.
+    the loop, and goes on learning while it serves if it `learns`: from the plan's window, or, where it never `forgets`,
+    from all that it has shown and the log before. `luck`, a name, gives other luck than the twins'. `dial` names what
+    `setting` is a setting of, for arms that differ in it alone.
     """
 
     name: str
     policy: str
     learns: bool = True
+    forgets: bool = True
     luck: str = ""
     role: Role = "remedy"
     dial: str = ""
@@ -116,9 +120,13 @@ class FeedbackPlan:
         days = range(self.measure_every, self.loop_days, self.measure_every)
         return (*days, self.loop_days)
 
-    @property
-    def days_in_memory(self) -> int:
-        return max(self.window_days, self.recent_days)
+    def window_of(self, arm: Arm) -> int | None:
+        """Newest days that the arm learns from; None: all of them."""
+        return self.window_days if arm.forgets else None
+
+    def memory_of(self, arm: Arm) -> int | None:
+        """Newest days of the arm's log that are needed while it serves; None: all of them."""
+        return max(self.window_days, self.recent_days) if arm.forgets else None
 
     @cached_property
     def by_name(self) -> dict[str, Arm]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import stats
 
+from recsim_lab.evaluation.feedback.plan import ALL_DATA
 from recsim_lab.evaluation.feedback.prices import NONE_IN_HORIZON
 from recsim_lab.reporting.bubble_words import MAIN, estimate
 from recsim_lab.reporting.feedback_loop.run import FROZEN, LoopRun
@@ -13,6 +14,8 @@ from recsim_lab.reporting.words import Estimate, listed
 
 _NARROWER = {"coverage": -1.0, "effective_catalogue": -1.0, "jaccard_random": 1.0}
 """The sign of a change towards a narrower world."""
+_UNITS = (" points", " items", " points")
+"""Those of `MAIN`."""
 _MANY = 8
 """Names that a sentence bears; all are in the tables."""
 
@@ -85,8 +88,8 @@ def what_narrowed(run: LoopRun) -> str:
     )
     if run.plan.window_days < run.plan.loop_days:
         fewer += (
-            f" It keeps what it learned before the loop, of which the loop's window holds nothing after "
-            f"{run.plan.window_days} days: losing that data is part of the difference."
+            f" The twin keeps what it learned before the loop, of which the loop's window holds nothing after "
+            f"{run.plan.window_days} days: losing that data is part of the difference.{_without_forgetting(run)}"
         )
     return (
         f"{verdict}. In the last {run.plan.recent_days} days it showed {share.text}% of the items on offer, its twin "
@@ -95,6 +98,20 @@ def what_narrowed(run: LoopRun) -> str:
         f"{_ends(less_items)}. Of the items that either of two users was shown, {common.text}% were shown to both, "
         f"against {frozen_common.text}%: {less_common.text} points {_ends(less_common)}."
         f"{_within(run)}{_tastes(run)}{fewer}"
+    )
+
+
+def _without_forgetting(run: LoopRun) -> str:
+    """What a twin that learns from all days shows more, or less, than the loop; empty where there is none."""
+    told = {metric: run.difference(ALL_DATA, "exposure", metric) for metric in MAIN}
+    if any(np.isnan(more.value) for more in told.values()):
+        return ""
+    share, items, common = (
+        f"{more.text}{unit} {_ends(more)}" for more, unit in zip(told.values(), _UNITS, strict=True)
+    )
+    return (
+        f" Against the loop, a twin that learns from all days and forgets nothing shows {share} of the items on offer, "
+        f"{items} of effective catalogue, and {common} to both of two users."
     )
 
 

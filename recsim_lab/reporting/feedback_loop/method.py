@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from recsim_lab.evaluation.feedback.plan import Arm
 from recsim_lab.reporting.blocks import Section, Table
 from recsim_lab.reporting.feedback_loop.run import LoopRun
 
@@ -30,8 +31,14 @@ def arms(run: LoopRun) -> Table:
             "arm": [arm.name for arm in run.plan.arms],
             "policy": [arm.policy for arm in run.plan.arms],
             "role": ["no remedy" if arm == run.plan.baseline else arm.role for arm in run.plan.arms],
-            "learns": ["yes" if arm.learns and not arm.is_reference else "no" for arm in run.plan.arms],
+            "learns": [_learns(arm) for arm in run.plan.arms],
             "seeds": [run.num_seeds if arm.role != "control" else run.control_seeds for arm in run.plan.arms],
         }
     )
     return Table(frame, "All arms. References such as the oracle read the hidden truth.")
+
+
+def _learns(arm: Arm) -> str:
+    if arm.is_reference or not arm.learns:
+        return "no"
+    return "yes" if arm.forgets else "from all days"

@@ -30,8 +30,20 @@ def narrowing(run: LoopRun) -> Section | None:
         "Where a change of tastes comes from",
         "Tastes change without any recommender, so not all of it is the loop's doing. Runs that differ in one thing "
         "each cut the change into parts: by itself (nobody is served), by choosing oneself (organic), by a model's "
-        "choice (frozen), by its retraining on what it showed (the loop). Only the last is the feedback.",
+        "choice (frozen), by its retraining on what it showed (the loop). The feedback is in the last alone"
+        + _forgetting(run),
         tuple(blocks),
+    )
+
+
+def _forgetting(run: LoopRun) -> str:
+    """What else the last part holds."""
+    plan = run.plan
+    if plan.window_days >= plan.end_day:
+        return "."
+    return (
+        f", and so is forgetting: the frozen model has learned from all {plan.log_days} days before the loop, the "
+        f"loop's own learns from the newest {plan.window_days}. These parts can't tell the two apart."
     )
 
 

@@ -24,7 +24,7 @@ from recsim_lab.evaluation.bubble.metrics import RAREFIED
 from recsim_lab.evaluation.bubble.rarefaction import rarefied_metrics
 from recsim_lab.evaluation.feedback.equal_clicks import equal_clicks_table
 from recsim_lab.evaluation.feedback.moment import Start, model_nearest, natural_preferences, preferences_at
-from recsim_lab.evaluation.feedback.plan import NOBODY, NULL_TWIN, START, Arm, FeedbackPlan, LoopUnit
+from recsim_lab.evaluation.feedback.plan import ALL_DATA, NOBODY, NULL_TWIN, START, Arm, FeedbackPlan, LoopUnit
 from recsim_lab.evaluation.feedback.present import present_table
 from recsim_lab.evaluation.feedback.study import STABILITY, Outcome, examples_table, run_feedback, timeline_table
 from recsim_lab.evaluation.plan import Factories
@@ -64,6 +64,7 @@ PLAN = FeedbackPlan(
         Arm("frozen", EASE, learns=False, role="control"),
         *(Arm(name, name, role="control") for name in ("random", "organic", "top-topic")),
         Arm("popularity", "popularity", role="control"),
+        Arm(ALL_DATA, EASE, forgets=False, role="control"),
         Arm(NULL_TWIN, EASE, luck="null", role="control"),
     ),
     control_seeds=1,
@@ -192,8 +193,26 @@ def test_a_twin_is_the_same_and_another_luck_is_not(timeline: pd.DataFrame) -> N
 
 def test_only_agents_that_learn_are_taught(outcomes: list[Outcome]) -> None:
     taught = {o.unit.arm: o.result["num_retrainings"] for o in outcomes}
-    learn = ("no remedy", "epsilon", "quota", "twin", "random", "popularity", NULL_TWIN)
+    learn = ("no remedy", "epsilon", "quota", "twin", "random", "popularity", ALL_DATA, NULL_TWIN)
     assert taught == {arm.name: 4 * (arm.name in learn) for arm in PLAN.arms}
+
+
+def test_an_arm_that_never_forgets_learns_from_all_days(
+    outcomes: list[Outcome], timeline: pd.DataFrame, platform: Platform
+) -> None:
+    agent = make_agent(EASE, 0)
+    agent.learn(platform.log())
+    twin = platform.fork(_with_rules(agent), Retraining(1))
+    twin.run(PLAN.end_day)
+    (users,) = (o.users for o in outcomes if o.unit == LoopUnit(0, ALL_DATA))
+    log = twin.log(PLAN.log_days)
+    row, slot = np.nonzero(log.clicks)
+    np.testing.assert_array_equal(users["item"], log.slate[row, slot])
+    np.testing.assert_array_equal(users["preference"], preferences_at(twin.service.sessions, PLAN.end_day))
+    shown = ["exposure", "between", "effective_catalogue"]
+    assert _of(timeline, ALL_DATA)[4, *shown] != _of(timeline, "no remedy")[4, *shown]
+    assert PLAN.window_of(PLAN.baseline) == PLAN.memory_of(PLAN.baseline) == 3
+    assert PLAN.window_of(PLAN.by_name[ALL_DATA]) is None and PLAN.memory_of(PLAN.by_name[ALL_DATA]) is None
 
 
 def test_the_dividend_is_of_what_both_models_earn_inside_the_same_exploration(
@@ -350,12 +369,14 @@ def test_the_models_nearest_users_are_nearest_by_its_scores(platform: Platform) 
     assert model_nearest(start, platform.service.sessions, make_agent("random"), 3) is None
 
 
-@pytest.mark.parametrize("num_moves", [3, 9, 14, 21, 26, 29])
+@pytest.mark.parametrize(
+    ("num_moves", "arm"), [*((moves, "epsilon") for moves in (3, 9, 14, 21, 26, 29)), (26, ALL_DATA)]
+)
 def test_a_run_that_stops_anywhere_ends_the_same(
-    tmp_path: Path, timeline: pd.DataFrame, outcomes: list[Outcome], num_moves: int
+    tmp_path: Path, timeline: pd.DataFrame, outcomes: list[Outcome], num_moves: int, arm: str
 ) -> None:
     """Every file is moved to its place in the end; the run stops at such a move, and is begun again."""
-    plan = replace(PLAN, seeds=(0,), arms=PLAN.arms[:2])
+    plan = replace(PLAN, seeds=(0,), arms=(PLAN.baseline, PLAN.by_name[arm]))
     with interrupted_at(num_moves), pytest.raises(KeyboardInterrupt):
         run_feedback(plan, FACTORIES, tmp_path)
     again = run_feedback(plan, FACTORIES, tmp_path)
