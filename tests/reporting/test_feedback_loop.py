@@ -10,6 +10,7 @@ import pytest
 
 from recsim_lab.evaluation.feedback.frontier import NOT_REACHABLE
 from recsim_lab.evaluation.feedback.plan import ALL_DATA, Arm
+from recsim_lab.reporting.bubble_words import meaning
 from recsim_lab.reporting.feedback_loop import write_feedback_loop_report
 from recsim_lab.reporting.feedback_loop.answer import (
     answer,
@@ -21,7 +22,7 @@ from recsim_lab.reporting.feedback_loop.answer import (
 from recsim_lab.reporting.feedback_loop.bubble import bubble, bubble_differences
 from recsim_lab.reporting.feedback_loop.equal_price import equal_price
 from recsim_lab.reporting.feedback_loop.lives import lives, users
-from recsim_lab.reporting.feedback_loop.method import arms
+from recsim_lab.reporting.feedback_loop.method import arms, how
 from recsim_lab.reporting.feedback_loop.narrowing import narrowing
 from recsim_lab.reporting.feedback_loop.prices import prices_table, trades
 from recsim_lab.reporting.feedback_loop.readings import other_readings
@@ -92,6 +93,19 @@ def test_the_answer_is_what_the_tables_say(run):
     assert "1 of 2 raised the share of items on offer" in answer(run)
     assert "with 3 seeds an interval reaches 4.3 standard errors" in what_is_open(run)
     assert f"Of {2 * 52} comparisons" in what_is_open(run)
+
+
+def test_inverse_propensities_are_no_evidence_against_themselves(planted_loop):
+    arm = Arm("inverse", "mf:weighting=ips,epsilon=0.05")
+    told = what_is_open(LoopRun(*planted_loop(arms=(arm,)), ("inverse",)))
+    assert "Inverse propensities (inverse) weigh clicks" in told and "no evidence for or against such training" in told
+    assert "Inverse propensities" not in what_is_open(LoopRun(*planted_loop(), REMEDIES))
+
+
+def test_new_items_are_said_to_be_left_out_by_construction(run):
+    (new,) = (meaning(*key) for key in run.metrics("exposure") if key[2] == "new_item_share")
+    assert "0 where a model places what it never met last" in new
+    assert "the share of new items is 0 by construction, and coverage falls with each release" in how(run).text
 
 
 def test_forgetting_is_told_apart_from_the_feedback(run, planted_loop):
@@ -260,6 +274,8 @@ def test_the_controls_say_what_failed(planted_loop):
     assert list(gini["saw it"]) == ["yes", "yes"]
     assert "The null twin is told apart, which it must not be: of tastes: drift." in told
     missed = told[told.index("Not so") : told.index("The null twin is told")]
+    assert "No control is named of what was clicked: stability of popularity: it compares the loop with" in told
+    assert set(table.loc[table["must see"] == "none", "saw it"]) == {"\N{EN DASH}"}
     assert "Gini index of items" not in missed and "coverage" in missed and "of what was clicked" in missed
     assert re.search(r"\d+ metrics failed a test with a known answer in the 3 seeds", what_is_open(run))
 

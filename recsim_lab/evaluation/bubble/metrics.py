@@ -11,6 +11,9 @@ Narrower = Literal["higher", "lower"]
 Control = Literal["popularity", "top-topic"]
 """Policies that tighten the bubble, each in one direction: everybody is shown the same most popular items, which makes
 them alike; everybody is shown items of their own favourite topic alone."""
+GROUPS = "they compare groups of users, and how these differ depends on how the world's tastes are spread"
+CAMPS = "whether a tighter bubble makes camps depends on how the world's tastes are spread"
+"""Why no control has to move some metrics."""
 
 PAIR_KINDS = ("random", "true_nearest", "model_nearest")
 """Users who are compared: at random, nearest by preference when the loop began, nearest by the arm's own model."""
@@ -21,8 +24,8 @@ class BubbleMetric:
     """What a metric says.
 
     `narrower` is the way it goes as the bubble tightens. `control` is the policy that must move it that way, compared
-    with slates that follow each user's taste over all topics; None where neither has to: differences between groups
-    and polarisation depend on how the world's tastes are spread.
+    with slates that follow each user's taste over all topics; None where neither has to, and then `uncontrolled` says
+    why.
     """
 
     name: str
@@ -31,17 +34,25 @@ class BubbleMetric:
     narrower: Narrower
     control: Control | None
     meaning: str
+    uncontrolled: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.control is None) != bool(self.uncontrolled):
+            raise ValueError(
+                f"control must be named, or uncontrolled say why there is none, got {self.control} and "
+                f"{self.uncontrolled!r} for {self.name}"
+            )
 
 
 _WORDS: dict[Level, tuple[str, str]] = {"exposure": ("shown", "shown to"), "consumption": ("clicked", "clicked by")}
 
 
 def _met(
-    name: str, direction: Direction, narrower: Narrower, control: Control | None, meaning: str
+    name: str, direction: Direction, narrower: Narrower, control: Control | None, meaning: str, uncontrolled: str = ""
 ) -> tuple[BubbleMetric, ...]:
     """A metric of what was shown, and the same of what was clicked."""
     return tuple(
-        BubbleMetric(name, level, direction, narrower, control, meaning.format(met=met, met_by=met_by))
+        BubbleMetric(name, level, direction, narrower, control, meaning.format(met=met, met_by=met_by), uncontrolled)
         for level, (met, met_by) in _WORDS.items()
     )
 
@@ -73,6 +84,7 @@ METRICS: tuple[BubbleMetric, ...] = _in_order(
         "lower",
         None,
         "How much more evenly the items {met_by} niche users spread over topics than those {met_by} mainstream users.",
+        GROUPS,
     ),
     *_between("platform_topic_entropy", "lower", "How evenly all items {met} spread over topics."),
     *_between("gini", "higher", "How unequally often the items on offer were {met} (0: all alike)."),
@@ -90,7 +102,11 @@ METRICS: tuple[BubbleMetric, ...] = _in_order(
     *_between("popularity_lift", "higher", "By what share items {met_by} users are more popular than earlier clicks."),
     *_between("novelty", "lower", "How little known before the loop the items {met_by} a user were, in bits."),
     *_between("creator_gini", "higher", "How unequally often the items of creators were {met} (0: all alike)."),
-    *_between("new_item_share", "lower", "The share of all {met} that was released since the loop began."),
+    *_between(
+        "new_item_share",
+        "lower",
+        "The share of all {met} that was released since the loop began: 0 where a model places what it never met last.",
+    ),
     *(
         metric
         for kind, who in _PAIRS.items()
@@ -124,6 +140,7 @@ METRICS: tuple[BubbleMetric, ...] = _in_order(
         "higher",
         None,
         "How much farther from their earlier clicks niche users are served than mainstream users.",
+        GROUPS,
     ),
     BubbleMetric(
         "opportunity_gini",
@@ -191,6 +208,7 @@ METRICS: tuple[BubbleMetric, ...] = _in_order(
         "higher",
         None,
         "How much farther the taste of niche users has moved than that of mainstream users.",
+        GROUPS,
     ),
     BubbleMetric(
         "caused_drift_gap",
@@ -199,6 +217,7 @@ METRICS: tuple[BubbleMetric, ...] = _in_order(
         "higher",
         None,
         "How much farther recommendations have moved the taste of niche users than that of mainstream users.",
+        GROUPS,
     ),
     BubbleMetric(
         "inter_user_distance",
@@ -225,6 +244,7 @@ METRICS: tuple[BubbleMetric, ...] = _in_order(
         "higher",
         None,
         "The share of all differences of taste that lie along one axis.",
+        CAMPS,
     ),
     BubbleMetric(
         "bimodality",
@@ -233,6 +253,7 @@ METRICS: tuple[BubbleMetric, ...] = _in_order(
         "higher",
         None,
         "How clearly users fall into two camps along the axis on which they differ most (above 5/9 hints at two).",
+        CAMPS,
     ),
 )
 

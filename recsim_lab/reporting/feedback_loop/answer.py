@@ -262,6 +262,12 @@ def what_is_open(run: LoopRun) -> str:
             f"{counted(failed, 'metric')} failed a test with a known answer in the {run.control_seeds} seeds of the "
             "controls (see whether the metrics can be trusted)."
         )
+    if weighted := [arm for arm in run.remedies if "weighting=ips" in run.plan.by_name[arm].policy]:
+        sentences.append(
+            f"Inverse propensities ({listed(weighted)}) weigh clicks by how unlikely it was to show them: where few "
+            "slots are random, clicks there decide nearly all that is learned. What this earns is no evidence for or "
+            "against such training on logs that explore more."
+        )
     sentences.append("One kind of world and one model: whether it carries to others was not looked at.")
     return "What this can't say: " + " ".join(sentences)
 

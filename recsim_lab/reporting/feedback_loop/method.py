@@ -14,8 +14,10 @@ def how(run: LoopRun) -> Section:
 _HOW = (
     "Slates of `{logging}` were logged for {log_days} days. Then each arm served twins of the same users for "
     "{loop_days} days; agents learned again and again (days between: {retrain_every}) from the last {window_days} days "
-    "of what they had shown, and of the log before. The bubble is measured over the last {recent_days} days (days from "
-    "one measurement to the next: {measure_every}); at most {sample} users are compared in pairs. The learning "
+    "of what they had shown, and of the log before. A model that places what it never met last, as `mf` does, shows no "
+    "item released after that log unless a remedy shows it first: without one, the share of new items is 0 by "
+    "construction, and coverage falls with each release. The bubble is measured over the last {recent_days} days (days "
+    "from one measurement to the next: {measure_every}); at most {sample} users are compared in pairs. The learning "
     "dividend is that of {dividend_days} days after the loop.\n\n"
     "Intervals are Student's at 95% over seeds. Differences are paired: both arms meet the same users and the same "
     "luck, so that they are known better than either level. Every number is in a table of the run's folder, as CSV: "

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from recsim_lab.evaluation.feedback.controls import ALPHA, UNBUBBLED
+from recsim_lab.evaluation.feedback.controls import ALPHA, NO_CONTROL, UNBUBBLED
 from recsim_lab.reporting.blocks import Section, Table
 from recsim_lab.reporting.bubble_words import (
     LEVELS,
@@ -37,6 +37,8 @@ def trust(run: LoopRun) -> Section:
     else:
         verdict = f"Of {len(asked)} metrics with a control, {len(asked) - len(missed)} see it beyond chance"
         sentences.append(verdict + (f". Not so, {_metrics(missed)}." if len(missed) else "."))
+    for reason, rows in table[table["control"] == NO_CONTROL].groupby("reason", sort=False):
+        sentences.append(f"No control is named {_metrics(rows)}: {reason}.")
     if not told:
         sentences.append("Whether the null twin is told apart can't be said, for the same reason.")
     elif len(false):
@@ -80,12 +82,12 @@ def controls(run: LoopRun) -> Table:
                 "metric": name_with_unit(metric),
                 "of": SHORT_LEVELS[row["level"]],
                 "users": row["direction"],
-                "narrower": row["narrower"],
-                "must see": row["control"] or MISSING,
+                "narrower": row["narrower"] or MISSING,
+                "must see": row["control"],
                 "difference from organic": estimate(
                     metric, row["difference"], row["low"], row["high"], difference=True
                 ),
-                "saw it": _verdict(row["flagged"], "yes", "no") if row["control"] else MISSING,
+                "saw it": _verdict(row["flagged"], "yes", "no") if row["control"] != NO_CONTROL else MISSING,
                 "null twin": estimate(
                     metric, row["null_difference"], row["null_low"], row["null_high"], difference=True
                 ),

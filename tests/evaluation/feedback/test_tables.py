@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsim_lab.evaluation.bubble.metrics import METRICS
-from recsim_lab.evaluation.feedback.controls import controls_table
+from recsim_lab.evaluation.bubble.metrics import METRICS, BubbleMetric
+from recsim_lab.evaluation.feedback.controls import NO_CONTROL, controls_table
 from recsim_lab.evaluation.feedback.differences import differences_table
 from recsim_lab.evaluation.feedback.frontier import NOT_REACHABLE, frontier_table, interpolation
 from recsim_lab.evaluation.feedback.narrowing import PARTS, narrowing_table
 from recsim_lab.evaluation.feedback.plan import NOBODY, NULL_TWIN, START, Arm, FeedbackPlan, LoopUnit
 from recsim_lab.evaluation.feedback.prices import NONE_IN_HORIZON, WORTH, break_even, crossed_dividend, remedies_table
-from recsim_lab.evaluation.feedback.study import Outcome
+from recsim_lab.evaluation.feedback.study import STABILITY, Outcome
 from recsim_lab.evaluation.statistics import mean_interval
 
 A = np.ndarray
@@ -169,14 +169,30 @@ def test_controls_are_flagged_on_the_side_of_a_tighter_bubble_alone() -> None:
             way = 1 if metric.narrower == "higher" else -1
             moved[metric.control, metric.name] = way * (0.3 if number % 2 else -0.3)
     table = controls_table(_bubble(moved), PLAN)
-    assert list(table["metric"]) == [metric.name for metric in METRICS]
-    for number, (metric, flagged) in enumerate(zip(METRICS, table["flagged"], strict=True)):
+    assert list(table["metric"]) == [*(metric.name for metric in METRICS), STABILITY]
+    for number, (metric, flagged) in enumerate(zip(METRICS, table["flagged"][:-1], strict=True)):
         if metric.control is None:
             assert np.isnan(flagged)
         # The same metric of two levels was moved twice; the later one counts.
         elif sum(other.name == metric.name for other in METRICS) == 1:
             assert flagged == number % 2, metric.name
-    assert (table["null_flagged"] == 0).all()
+    assert (table["null_flagged"][:-1] == 0).all()
+
+
+def test_every_metric_names_its_control_or_why_there_is_none() -> None:
+    table = controls_table(_bubble({}), PLAN)
+    named = table["control"].isin(["popularity", "top-topic"])
+    assert (table.loc[~named, "control"] == NO_CONTROL).all() and (table.loc[named, "reason"] == "").all()
+    why = table[~named].set_index("metric")["reason"]
+    assert set(why.index) == {
+        *("topic_entropy_gap", "calibration_kl_gap", "drift_gap", "caused_drift_gap"),
+        *("first_component_share", "bimodality", STABILITY),
+    }
+    assert "null twin" in why[STABILITY] and "groups" in why["drift_gap"] and "camps" in why["bimodality"]
+    stability = table[table["metric"] == STABILITY].iloc[0]
+    assert np.isnan(stability["flagged"]) and np.isnan(stability["null_flagged"]), "it is of the null twin itself"
+    with pytest.raises(ValueError, match="control must be named, or uncontrolled say why"):
+        BubbleMetric("gap", "exposure", "within", "lower", None, "A gap.")
 
 
 def test_a_control_without_the_metric_flags_nothing() -> None:
