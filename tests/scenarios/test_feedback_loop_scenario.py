@@ -12,7 +12,8 @@ from scenarios import feedback_loop
 OPTIONS = (
     "--name small --world everyday:num_users=20,num_items=60,num_slots=10 --model ease:regularization=20 "
     "--remedies calibrated --seeds 1 --control-seeds 1 --log-days 3 --loop-days 2 --window-days 3 "
-    "--measure-every 1 --recent-days 2 --price-days 1 --equal-clicks 1 --probe-share 0.5 --num-workers 1"
+    "--measure-every 1 --recent-days 2 --price-days 1 --equal-clicks 1 --probe-share 0.5 --num-workers 1 "
+    "--tested calibrated --test-days 2 --all-data"
 )
 
 
@@ -27,11 +28,14 @@ def test_tables_and_report_are_there_and_a_second_run_only_reads(tmp_path, monke
     feedback_loop.main()
     results = tmp_path / "runs" / "feedback_loop" / "small"
     remedies = pd.read_csv(results / "remedies.csv")
-    assert list(remedies["arm"][:2]) == ["calibrated", "random"] and len(remedies) == 9
+    assert list(remedies["arm"][:2]) == ["calibrated", "random"] and len(remedies) == 10
     days = pd.read_csv(results / "days.csv")
     assert set(days.loc[days["level"] == "exposure", "day"]) == {1, 2} and days["low"].isna().all()
     assert (results / "figures" / "what-remedies-cost-and-buy-1.svg").exists()
     page = (results / "report.html").read_text()
+    assert "A/B tests of a remedy against none, of 2 days from the loop" in page and "learns from all data" in page
+    controls = pd.read_csv(results / "controls.csv")
+    assert controls["control"].notna().all() and controls["metric"].iloc[-1] == "stability"
     assert "one seed gives no intervals" in page and "nan" not in page.replace("nance", "")
     capsys.readouterr()
 
