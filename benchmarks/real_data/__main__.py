@@ -13,9 +13,10 @@ import tyro
 from rich.markup import escape
 
 from benchmarks.real_data import registry
-from benchmarks.real_data.gates import Row
+from benchmarks.real_data.gates import Row, judged
 from benchmarks.real_data.registry import Benchmark
-from benchmarks.real_data.results import Results, measured_commit, this_machine
+from benchmarks.real_data.results import Results, measured_commit, this_machine, uncommitted
+from recsim_lab.reporting.words import listed
 from scenarios.command_line import console, plain_errors, show_table
 
 PROGRAM = "python -m benchmarks.real_data"
@@ -31,6 +32,8 @@ class Config:
 
     only: tuple[str, ...] = ()
     """Run these alone; patterns such as `popularity-*` work. All without it."""
+    keep: bool = True
+    """Keep the rows, which has to be of committed code; without, print them and leave the kept ones as they are."""
     show: Annotated[bool, tyro.conf.arg(name="list"), tyro.conf.FlagCreatePairsOff] = False
     """Say what there is, and run nothing."""
 
@@ -42,7 +45,12 @@ def main() -> None:
         if config.show:
             show_benchmarks(benchmarks)
             return
-        rows, broken = run_all(benchmarks, Results())
+        if config.keep and (changed := uncommitted()):  # at once, rather than after hours
+            raise ValueError(
+                f"rows to keep must be of committed code, got changes in {listed(changed, most=3)}; "
+                "commit them, or pass --no-keep to measure without keeping"
+            )
+        rows, broken = run_all(benchmarks, Results() if config.keep else None)
     if rows:
         show_rows(rows)
     missed = [row for row in rows if row.passed is False]
@@ -53,8 +61,11 @@ def main() -> None:
     sys.exit(1 if missed or broken else 0)
 
 
-def run_all(benchmarks: list[Benchmark], results: Results) -> tuple[list[Row], list[str]]:
-    """Run one after the other and keep each one's rows at once; returns them and the names of those that broke."""
+def run_all(benchmarks: list[Benchmark], results: Results | None) -> tuple[list[Row], list[str]]:
+    """Run one after the other and keep each one's rows at once; returns them and the names of those that broke.
+
+    Without `results` nothing is kept, and gates on rows of other benchmarks are left open.
+    """
     present = [entry for entry in benchmarks if not entry.missing_files]
     console.print(
         f"{len(present)} benchmarks, about {sum(entry.minutes for entry in present):.0f} minutes on two cores"
@@ -76,8 +87,13 @@ def run_all(benchmarks: list[Benchmark], results: Results) -> tuple[list[Row], l
     return rows, broken
 
 
-def run_one(entry: Benchmark, results: Results, commit: str) -> list[Row]:
-    """Run a benchmark and keep its rows, each with seconds (its own, else those of the benchmark), command, commit."""
+def run_one(entry: Benchmark, results: Results | None, commit: str) -> list[Row]:
+    """Run a benchmark and keep its rows, each with its gate, seconds (its own, else the benchmark's), command, commit.
+
+    Without `results` the rows are judged among themselves and not kept.
+
+    Raises ValueError, when the rows are kept, if a gate is of none of them.
+    """
     began = time.perf_counter()
 
     def report(text: str) -> None:
@@ -87,10 +103,19 @@ def run_one(entry: Benchmark, results: Results, commit: str) -> list[Row]:
     seconds = time.perf_counter() - began
     command = f"{PROGRAM} --only {entry.name}"
     complete = [
-        replace(row, seconds=seconds if row.seconds is None else row.seconds, command=command, commit=commit)
+        replace(
+            row,
+            gate=entry.gates.get((row.name, row.metric), ""),
+            seconds=seconds if row.seconds is None else row.seconds,
+            command=command,
+            commit=commit,
+        )
         for row in measured
     ]
-    return results.keep(complete, this_machine())
+    kept = judged(complete) if results is None else results.keep(complete, this_machine())
+    if unmeasured := entry.gates.keys() - {(row.name, row.metric) for row in kept}:
+        raise ValueError(f"gates of {entry.name} must be of rows that it measures, got {sorted(unmeasured)}")
+    return kept
 
 
 def show_benchmarks(benchmarks: list[Benchmark]) -> None:

@@ -20,10 +20,9 @@ PROTOCOL = (
     "held-out item among 99 fixed negatives (NCF), repeated negatives once, ties by expectation; "
     "d 192, 12 epochs, regularization .007, unobserved weight .3 (README of google-research/ials), last epoch"
 )
-GATES = {"HR@10": ">= .71", "NDCG@10": ""}
 
 
-@benchmark("ials-ncf", "MovieLens-1M", NCF_FILES, minutes=3)
+@benchmark("ials-ncf", "MovieLens-1M", NCF_FILES, minutes=8, gates={("ials-ncf", "HR@10"): ">= .71"})
 def ials_ncf(report: Report) -> list[Row]:
     """Learns from the log and answers requests as it does in the lab: users are folded in at the request."""
     data = load_ncf()
@@ -49,8 +48,7 @@ def ials_ncf(report: Report) -> list[Row]:
             PROTOCOL,
             metric,
             [metrics[metric] for metrics in found],
-            gate=gate,
             seconds=float(np.mean(seconds)),
         )
-        for metric, gate in GATES.items()
+        for metric in ("HR@10", "NDCG@10")
     ]

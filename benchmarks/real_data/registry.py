@@ -2,13 +2,14 @@
 
 import importlib
 import pkgutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import final
 
 import benchmarks.real_data as package
-from benchmarks.real_data.gates import Row
+from benchmarks.real_data.gates import Gate, Row
 from recsim_lab.datasets import dataset_path
 
 Report = Callable[[str], None]
@@ -20,7 +21,8 @@ Report = Callable[[str], None]
 class Benchmark:
     """A function that measures some rows, the data set it needs and the minutes it takes on two cores.
 
-    `files` are those of the data set, below the folder that RECSIM_DATA names.
+    `files` are those of the data set, below the folder that RECSIM_DATA names. `gates` are what rows have to pass (see
+    `Gate`), by name and metric.
     """
 
     name: str
@@ -28,6 +30,11 @@ class Benchmark:
     files: tuple[str, ...]
     minutes: float
     run: Callable[[Report], list[Row]]
+    gates: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for gate in self.gates.values():
+            Gate(gate)
 
     @property
     def missing_files(self) -> list[str]:
@@ -38,14 +45,18 @@ _REGISTERED: dict[str, Benchmark] = {}
 
 
 def benchmark(
-    name: str, dataset: str, files: tuple[str, ...], minutes: float
+    name: str,
+    dataset: str,
+    files: tuple[str, ...],
+    minutes: float,
+    gates: Mapping[tuple[str, str], str] = MappingProxyType({}),
 ) -> Callable[[Callable[[Report], list[Row]]], Callable[[Report], list[Row]]]:
     """Registers the function below it; raises ValueError for a name that is taken."""
 
     def register(run: Callable[[Report], list[Row]]) -> Callable[[Report], list[Row]]:
         if name in _REGISTERED:
             raise ValueError(f"name must not be taken, got {name!r}")
-        _REGISTERED[name] = Benchmark(name, dataset, files, minutes, run)
+        _REGISTERED[name] = Benchmark(name, dataset, files, minutes, run, gates)
         return run
 
     return register

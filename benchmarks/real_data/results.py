@@ -17,6 +17,9 @@ from recsim_lab.evaluation.run_folder import RunFolder, commit, package_versions
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 TABLE, MACHINE = "real_data.csv", "real_data_machine.json"
+WITH_CHANGES = " with changes"
+MATTERS = ("agents", "benchmarks", "recsim_lab", "scenarios", "constraints.txt", "pyproject.toml")
+"""What a measurement hangs on, but for the results that runs themselves write."""
 
 
 @final
@@ -41,7 +44,13 @@ class Results:
         return rows
 
     def keep(self, new: Sequence[Row], machine: dict[str, Any]) -> list[Row]:
-        """Put new rows into the table and the machine beside their names; returns the new rows with `passed`."""
+        """Put new rows into the table and the machine beside their names; returns the new rows with `passed`.
+
+        Raises ValueError for rows measured by code that no commit holds, since nobody could measure them again.
+        """
+        for row in new:
+            if row.commit.endswith(WITH_CHANGES):
+                raise ValueError(f"rows to keep must be of a commit, got {row.name} of {row.commit!r}")
         rows = merged(self.rows(), new)
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -60,14 +69,20 @@ class Results:
 
 
 def measured_commit() -> str:
-    """The commit of the checkout, marked if files differ from it, but for those results that the run itself writes."""
-    marked = commit()
-    clean = marked.removesuffix(" with changes")
-    if clean == marked:
-        return marked
-    command = ["git", "status", "--porcelain", "--", ":(top)", f":(top,exclude)benchmarks/{RESULTS.name}"]
-    changes = subprocess.run(command, cwd=RESULTS.parents[1], capture_output=True, text=True, check=True).stdout
-    return marked if changes.strip() else clean
+    """The commit of the checkout, marked if any of `MATTERS` differs from it."""
+    clean = commit().removesuffix(WITH_CHANGES)
+    return clean + WITH_CHANGES if uncommitted() else clean
+
+
+def uncommitted(checkout: Path = RESULTS.parents[1]) -> list[str]:
+    """The files among `MATTERS` that differ from the commit or are not in it; none outside a checkout."""
+    paths = [f":(top){path}" for path in MATTERS] + [f":(top,exclude)benchmarks/{RESULTS.name}"]
+    command = ["git", "status", "--porcelain", "--untracked-files=all", "--", *paths]
+    try:
+        said = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [line[3:] for line in said.splitlines()]
 
 
 def this_machine() -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,27 +22,19 @@ from recsim_lab.policy import Observation
 A = np.ndarray
 
 
-@dataclass(frozen=True)
-class Published:
-    """A number that others reported under this protocol, and what ours has to be."""
-
-    metric: str
-    value: float | None
-    gate: str
-
-
 def run(
     name: str,
     data: str,
     title: str,
     make: Callable[[int], NetworkAgent],
-    published: tuple[Published, ...],
+    published: dict[str, float],
     report: Report,
     num_seeds: int = 1,
 ) -> list[Row]:
     """Train on all but the last two items of each user, stop by the validation item, and rank the test item.
 
-    `make` gives the agent of a seed; numbers are means over seeds, seconds those of one.
+    `make` gives the agent of a seed; numbers are means over seeds, seconds those of one. `published` are those that
+    others reported under this protocol, by metric.
     """
     parts = load_sequences(data).leave_two_out()
     train = parts.train
@@ -71,13 +62,12 @@ def run(
             name,
             title,
             protocol,
-            p.metric,
-            [metrics[p.metric] for metrics in found],
-            published=p.value,
-            gate=p.gate,
+            metric,
+            [metrics[metric] for metrics in found],
+            published=value,
             seconds=seconds,
         )
-        for p in published
+        for metric, value in published.items()
     ]
 
 
@@ -115,7 +105,13 @@ PUBLISHED: dict[str, Any] = {"embeddings": "position", "learning_rate": 0.001, "
 """What all published settings of SASRec have in common."""
 
 
-@benchmark("sasrec-bce-beauty", "Amazon Beauty", (SEQUENCE_SETS["beauty"].file,), minutes=20)
+@benchmark(
+    "sasrec-bce-beauty",
+    "Amazon Beauty",
+    (SEQUENCE_SETS["beauty"].file,),
+    minutes=40,
+    gates={("sasrec-bce-beauty", "HR@10"): ".055 to .066"},
+)
 def sasrec_bce_beauty(report: Report) -> list[Row]:
     """One negative a click and blocks as in BERT4Rec, which is the SASRec of the reference, S3-Rec's table."""
 
@@ -141,12 +137,18 @@ def sasrec_bce_beauty(report: Report) -> list[Row]:
         "beauty",
         "Amazon Beauty",
         make,
-        (Published("HR@10", 0.0605, ".055 to .066"), Published("NDCG@10", 0.0318, "")),
+        {"HR@10": 0.0605, "NDCG@10": 0.0318},
         report,
     )
 
 
-@benchmark("sasrec-softmax-beauty", "Amazon Beauty", (SEQUENCE_SETS["beauty"].file,), minutes=10)
+@benchmark(
+    "sasrec-softmax-beauty",
+    "Amazon Beauty",
+    (SEQUENCE_SETS["beauty"].file,),
+    minutes=12,
+    gates={("sasrec-softmax-beauty", "HR@10"): ">= .085", ("sasrec-softmax-beauty", "NDCG@10"): ">= .050"},
+)
 def sasrec_softmax_beauty(report: Report) -> list[Row]:
     """The same network with a sampled softmax; the reference is the table of blondered/transformer_benchmark."""
 
@@ -168,12 +170,18 @@ def sasrec_softmax_beauty(report: Report) -> list[Row]:
         "beauty",
         "Amazon Beauty",
         make,
-        (Published("HR@10", 0.0921, ">= .085"), Published("NDCG@10", 0.0531, ">= .050")),
+        {"HR@10": 0.0921, "NDCG@10": 0.0531},
         report,
     )
 
 
-@benchmark("sasrec-ml-1m", "MovieLens-1M", (SEQUENCE_SETS["ml-1m"].file,), minutes=60)
+@benchmark(
+    "sasrec-ml-1m",
+    "MovieLens-1M",
+    (SEQUENCE_SETS["ml-1m"].file,),
+    minutes=64,
+    gates={("sasrec-ml-1m", "NDCG@10"): ">= .173"},
+)
 def sasrec_ml_1m(report: Report) -> list[Row]:
     """SASRec with the full softmax; the reference is SASRec+ of Klenitskiy & Vasilev (RecSys 2023)."""
 
@@ -194,12 +202,18 @@ def sasrec_ml_1m(report: Report) -> list[Row]:
         "ml-1m",
         "MovieLens-1M",
         make,
-        (Published("HR@10", 0.3152, ""), Published("NDCG@10", 0.1821, ">= .173")),
+        {"HR@10": 0.3152, "NDCG@10": 0.1821},
         report,
     )
 
 
-@benchmark("bert4rec-lastfm", "LastFM", (SEQUENCE_SETS["lastfm"].file,), minutes=10)
+@benchmark(
+    "bert4rec-lastfm",
+    "LastFM",
+    (SEQUENCE_SETS["lastfm"].file,),
+    minutes=18,
+    gates={("bert4rec-lastfm", "HR@10"): ">= .060"},
+)
 def bert4rec_lastfm(report: Report) -> list[Row]:
     """The reference is S3-Rec's table."""
     return run(
@@ -207,13 +221,19 @@ def bert4rec_lastfm(report: Report) -> list[Row]:
         "lastfm",
         "LastFM",
         lambda seed: BERT4Rec(dropout=0.3, epochs=200, patience=5, validate_every=10, batch_size=64, seed=seed),
-        (Published("HR@10", 0.0633, ">= .060"), Published("NDCG@10", 0.0337, "")),
+        {"HR@10": 0.0633, "NDCG@10": 0.0337},
         report,
         num_seeds=3,
     )
 
 
-@benchmark("bert4rec-ml-1m", "MovieLens-1M", (SEQUENCE_SETS["ml-1m"].file,), minutes=60)
+@benchmark(
+    "bert4rec-ml-1m",
+    "MovieLens-1M",
+    (SEQUENCE_SETS["ml-1m"].file,),
+    minutes=130,
+    gates={("bert4rec-ml-1m", "NDCG@10"): ">= .13833"},
+)
 def bert4rec_ml_1m(report: Report) -> list[Row]:
     """The reference is the re-run of Klenitskiy & Vasilev (RecSys 2023) with Hugging Face's network."""
 
@@ -225,6 +245,6 @@ def bert4rec_ml_1m(report: Report) -> list[Row]:
         "ml-1m",
         "MovieLens-1M",
         make,
-        (Published("HR@10", 0.2843, ""), Published("NDCG@10", 0.1537, ">= .13833")),
+        {"HR@10": 0.2843, "NDCG@10": 0.1537},
         report,
     )

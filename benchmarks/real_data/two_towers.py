@@ -47,6 +47,9 @@ ABOVE = {
     "two-tower-mixed-logq-ml-1m": "two-tower-mixed-ml-1m",
 }
 """The order that was published: each has to recall more than the other."""
+GATES = {(name, "Recall@20"): f"above {lower}" for name, lower in ABOVE.items()} | {
+    (name, f"Recall@20 less that of {lower}, at least"): "> 0" for name, lower in ABOVE.items()
+}
 PROTOCOL = (
     "newest rating of each user (ties in the file's order) among all rated items but those of the history; ids, "
     "gender, age, occupation; ids, genres; parameters chosen on the second newest ratings, last epoch"
@@ -125,7 +128,7 @@ def load(held_out: str = "test") -> LastRatings:
     return LastRatings(load_movielens(path).with_min_ratings(per_item=1, per_user=3), held_out)
 
 
-@benchmark("two-tower-ml-1m", "MovieLens-1M", (MOVIELENS_FILE,), minutes=20)
+@benchmark("two-tower-ml-1m", "MovieLens-1M", (MOVIELENS_FILE,), minutes=41, gates=GATES)
 def two_tower_movielens(report: Report) -> list[Row]:
     """The same towers with each kind of negatives, and the paired differences of those whose order was published."""
     data = load()
@@ -144,8 +147,7 @@ def two_tower_movielens(report: Report) -> list[Row]:
         said = f"{PROTOCOL}: {spec.partition(':')[2]}"
         for metric in found[name][0]:
             values = [metrics[metric] for metrics in found[name]]
-            gate = f"above {ABOVE[name]}" if name in ABOVE and metric == "Recall@20" else ""
-            rows.append(Row.of_seeds(name, "MovieLens-1M", said, metric, values, gate=gate, seconds=seconds))
+            rows.append(Row.of_seeds(name, "MovieLens-1M", said, metric, values, seconds=seconds))
     for name, lower in ABOVE.items():
         rows += _difference(name, lower, *(np.array([m["Recall@20"] for m in found[n]]) for n in (name, lower)))
     return rows
@@ -157,5 +159,5 @@ def _difference(name: str, lower: str, more: Float[A, " seeds"], less: Float[A, 
     low = paired_interval(more, less).low
     return [
         Row.of_seeds(name, "MovieLens-1M", said, metric, list(more - less)),
-        Row(name, "MovieLens-1M", end, f"{metric}, at least", low, num_seeds=len(more), gate="> 0"),
+        Row(name, "MovieLens-1M", end, f"{metric}, at least", low, num_seeds=len(more)),
     ]

@@ -2,11 +2,12 @@
 
 import json
 import math
+import subprocess
 
 import pytest
 
 from benchmarks.real_data.gates import COLUMNS, Gate, Row, judged, merged
-from benchmarks.real_data.results import MACHINE, TABLE, Results, measured_commit, this_machine
+from benchmarks.real_data.results import MACHINE, TABLE, Results, measured_commit, this_machine, uncommitted
 
 OTHERS = {"mf-mlp": 0.7, "a.b:c=1": 0.2}
 
@@ -143,3 +144,23 @@ def test_this_machine_can_be_written_down():
     assert found["cpu"] and found["num_cores"] >= 1 and found["versions"]["numpy"]
     assert found["gpu"] is None or isinstance(found["gpu"], str)
     assert measured_commit()
+
+
+def test_changes_that_matter_are_found(tmp_path):
+    def git(*words):
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    assert uncommitted(tmp_path) == []  # no checkout
+    git("init")
+    for name in ("agents/model.py", "docs/text.md", "benchmarks/results/real_data.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("one")
+    git("add", ".")
+    git("commit", "-m", "all")
+    for name in ("docs/text.md", "benchmarks/results/real_data.csv"):
+        (tmp_path / name).write_text("two")
+    assert uncommitted(tmp_path) == []
+    (tmp_path / "agents/model.py").write_text("two")
+    (tmp_path / "benchmarks/new.py").write_text("one")
+    assert sorted(uncommitted(tmp_path)) == ["agents/model.py", "benchmarks/new.py"]

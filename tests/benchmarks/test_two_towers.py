@@ -89,12 +89,12 @@ def test_rows_and_their_order(monkeypatch):
     monkeypatch.setattr(two_towers, "TOWERS", "epochs=1,batch_size=64,history=none,validation=0")
     rows = {(row.name, row.metric): row for row in two_towers.two_tower_movielens(lambda text: None)}
     for name in two_towers.NEGATIVES:
-        assert ("above" in rows[name, "Recall@20"].gate) == (name in GATED)
-        assert rows[name, "coverage@20"].num_seeds == two_towers.NUM_SEEDS and not rows[name, "Recall@100"].gate
+        assert two_towers.GATES.get((name, "Recall@20"), "").startswith("above") == (name in GATED)
+        assert rows[name, "coverage@20"].num_seeds == two_towers.NUM_SEEDS
     for name, lower in two_towers.ABOVE.items():
         difference = rows[name, f"Recall@20 less that of {lower}"].ours
         assert np.isclose(difference, rows[name, "Recall@20"].ours - rows[lower, "Recall@20"].ours)
-        assert rows[name, f"Recall@20 less that of {lower}, at least"].gate == "> 0"
+    assert two_towers.GATES.keys() <= rows.keys()
 
 
 def test_history_is_read_where_asked_for():
