@@ -1,7 +1,8 @@
 """`make bench`: how fast the lab is, one JSON line per measurement.
 
-Keys: `name`, `value`, `unit`, `work` (in words), and `ratio_to` for rates whose limit was measured in the same run.
-Each rate is the median over repetitions.
+Keys: `name`, `value`, `unit`, `work` (in words), and `ratio_to` for rates whose limit was measured in the same run;
+`limit` and `within` where the figure was asked to keep to something (see `bounds`), `within` null where the machine
+lacks what it is compared with. Each rate is the median over repetitions.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import Any
 
 from benchmarks import (
     acting,
+    bounds,
     combinators,
     environment,
     feedback,
@@ -28,7 +30,7 @@ from benchmarks import (
 
 def main() -> None:
     for measurement in measurements():
-        print(json.dumps(measurement), flush=True)
+        print(json.dumps(bounds.bounded(measurement)), flush=True)
 
 
 def measurements() -> Iterator[dict[str, Any]]:

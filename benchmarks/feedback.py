@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.bounds import bounded
 from recsim_lab.evaluation.feedback.plan import Arm, FeedbackPlan
 from recsim_lab.evaluation.feedback.study import run_feedback
 from scenarios.factories import FACTORIES
@@ -61,4 +62,4 @@ def one_arm(num_users: int, num_items: int, days: int) -> dict[str, Any]:
 if __name__ == "__main__":
     told = one_arm(*(int(word) for word in sys.argv[1:4]))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(json.dumps(told | {"peak_memory_gib": round(peak, 2)}), flush=True)
+    print(json.dumps(bounded(told | {"peak_memory_gib": round(peak, 2)})), flush=True)

@@ -20,6 +20,7 @@ from jaxtyping import Int
 
 from agents.registry import make_agent
 from agents.two_stage import ByEmbeddings, TwoStage
+from benchmarks.bounds import bounded
 from benchmarks.real_data.clicks import click_log
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.platform import Platform
@@ -178,4 +179,4 @@ def _median_seconds(*works: Callable[[], object], repetitions: int = 5) -> list[
 
 
 if __name__ == "__main__":
-    print(json.dumps(large_catalogue(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)))
+    print(json.dumps(bounded(large_catalogue(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000))))
