@@ -7,8 +7,9 @@ In the world `everyday` agents learn from the same log of random slates and serv
 each family's own ground is then taken away by setting a component's weight to zero, and its lead should shrink.
 What needs no truth is measured on real ratings, the bundled MovieLens sample, and taken from the kept results of the
 benchmarks on larger real data (`python -m benchmarks.real_data`). A claim counts as confirmed when the
-95% interval of its paired difference lies above zero. Results lie in `runs/lecture_claims/<name>/`: `claims.csv`,
-`scores.csv`, `report.html`. A killed run goes on where it stopped.
+95% interval of its difference lies above zero. The table names what the interval is over: seeds of worlds, users,
+queries, or trainings on one test set, which can't say what another test set would. Results lie in
+`runs/lecture_claims/<name>/`: `claims.csv`, `scores.csv`, `report.html`. A killed run goes on where it stopped.
 """
 
 import os
@@ -83,8 +84,9 @@ def comparisons(config: Config) -> tuple[Comparison, ...]:
         beats("popularity-based negatives beat uniform ones", by_popularity, _DOT),
         beats("hard negatives beat uniform ones", hard, _DOT),
         beats("hard negatives beat popularity-based ones", hard, by_popularity),
-        beats("pairwise beats pointwise", pairwise, pointwise),
-        beats("RankNet raises ROC-AUC", pairwise, pointwise, f"{_SLATE}/auc"),
+        beats("pairwise beats pointwise: RankNet against BCE", pairwise, pointwise),
+        beats("RankNet raises ROC-AUC: mean within a slate", pairwise, pointwise, f"{_SLATE}/auc"),
+        beats("RankNet raises ROC-AUC: all impressions pooled", pairwise, pointwise, f"{_SLATE}/auc_pooled"),
         beats("LambdaRank raises NDCG", weighed, pairwise, f"{_SLATE}/ndcg@10"),
         beats("pairwise scores lose their calibration", pointwise, pairwise, calibration, lower_is_better=True),
         beats("feature crosses let DLRM pass two towers", "dlrm", "two-tower"),
@@ -157,12 +159,13 @@ def _print(claims: pd.DataFrame, negatives: pd.DataFrame) -> None:
     for where, rows in claims.groupby("where", sort=False):
         show_table(
             str(where),
-            ("claim", "difference", "95% interval", "verdict"),
+            ("claim", "difference", "95% interval", "over", "verdict"),
             [
                 (
                     row["claim"],
                     f"{row['difference']:+.4f}",
                     f"{row['low']:+.4f} to {row['high']:+.4f}" if np.isfinite(row["low"]) else "",
+                    row["units"],
                     row["verdict"],
                 )
                 for row in rows.to_dict("records")

@@ -76,7 +76,7 @@ def claim_row(
 
 
 def verdict_of(interval: Interval) -> str:
-    """What the interval of a difference that was claimed to be positive says of the claim."""
+    """What the interval of a difference that was claimed to be positive says of the claim; without ends, nothing."""
     return "confirmed" if interval.low > 0 else "contradicted" if interval.high < 0 else "not confirmed"
 
 

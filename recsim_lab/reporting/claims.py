@@ -37,7 +37,7 @@ def write_claims_report(
             KeyNumber(f"{counts.get(verdict, 0)} of {len(claims)}", verdict, meaning)
             for verdict, meaning in (
                 ("confirmed", "the 95% interval lies above zero"),
-                ("not confirmed", "the interval holds zero, or there are too few seeds"),
+                ("not confirmed", "the interval holds zero, or there is none"),
                 ("contradicted", "the interval lies below zero"),
             )
         )
@@ -60,7 +60,9 @@ def write_claims_report(
             Section(
                 "All claims",
                 f"The intervals are of each claim by itself: of {len(claims)} claims that were false, one in forty "
-                "would be called confirmed by chance. `Holm p` is corrected for that.",
+                "would be called confirmed by chance. `Holm p` is corrected for that. Where the independent units are "
+                "training seeds on one test set, the interval says how trainings come out there, and not what other "
+                "test users would say.",
                 (_claims_table(claims),),
             ),
             Section(

@@ -1,39 +1,97 @@
 """Kept results of benchmarks become claims with the intervals that their rows allow."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from scenarios.kept_claims import KEPT_CLAIMS, kept_claims
+from benchmarks.real_data.mq2008 import COMPARED
+from scenarios.kept_claims import KEPT_CLAIMS, KeptDifference, KeptMeans, kept_claims
+
+OVER_SEEDS = KeptDifference("less", "mf-ips-coat", "MSE less naive MSE", sign=-1)
+OVER_QUERIES = KeptDifference("more", "softmax-against-mse", "NDCG@10 difference", means=("softmax", "mse"))
+MEANS = KeptMeans("better", "dcn", "dssm", "AUC")
 
 
-def table_of(*rows: dict[str, object]) -> pd.DataFrame:
-    return pd.DataFrame([{"dataset": "D", "command": "python -m benchmarks.real_data --only it"} | row for row in rows])
+def table_of(path, *rows: dict[str, object]):
+    common = {"dataset": "D", "command": "python -m benchmarks.real_data --only it"}
+    pd.DataFrame([common | {"ours_sd": np.nan} | row for row in rows]).to_csv(path)
+    return path
 
 
 def test_a_difference_over_seeds_and_one_over_queries(tmp_path):
-    path = tmp_path / "results.csv"
-    pairwise = {"name": "pairwise-against-pointwise-mq2008", "num_seeds": 5}
-    table_of(
+    against = {"name": "softmax-against-mse", "num_seeds": 5}
+    path = table_of(
+        tmp_path / "results.csv",
         {"name": "mf-ips-coat", "metric": "MSE less naive MSE", "ours": -0.1, "ours_sd": 0.006, "num_seeds": 9},
-        pairwise | {"metric": "NDCG@10 difference", "ours": 0.01},
-        pairwise | {"metric": "NDCG@10 difference, low", "ours": -0.01},
-        pairwise | {"metric": "NDCG@10 difference, high", "ours": 0.03},
-    ).to_csv(path)
-    queries, seeds = kept_claims(path).to_dict("records")
+        against | {"metric": "NDCG@10 difference", "ours": 0.01},
+        against | {"metric": "NDCG@10 difference, low", "ours": -0.01},
+        against | {"metric": "NDCG@10 difference, high", "ours": 0.03},
+    )
+    queries, seeds = kept_claims(path, (OVER_QUERIES, OVER_SEEDS)).to_dict("records")
     assert (queries["verdict"], queries["units"]) == ("not confirmed", "784 queries")
     assert (queries["low"], queries["high"]) == pytest.approx((-0.01, 0.03))
     # The interval's half width is 1.963 standard errors, the estimate .98.
     assert queries["p_value"] == pytest.approx(2 * stats.t.sf(0.5 * stats.t.ppf(0.975, 783), 783))
-    assert (seeds["verdict"], seeds["units"], seeds["difference"]) == ("confirmed", "9 seeds", pytest.approx(0.1))
+    assert (seeds["verdict"], seeds["units"]) == ("confirmed", "9 training seeds on one test set")
+    assert seeds["difference"] == pytest.approx(0.1)
     # 2.306 is Student's 97.5% quantile at 8 degrees of freedom.
     assert seeds["low"] == pytest.approx(0.1 - 2.306 * 0.002, abs=1e-5)
 
 
-def test_what_was_not_measured_is_left_out(tmp_path):
+def test_two_means_are_compared_by_welch(tmp_path):
+    dcn, dssm = np.array([0.981, 0.984, 0.983]), np.array([0.980, 0.9815, 0.9805, 0.9801])
+    rows = [
+        {"name": name, "metric": "AUC", "ours": values.mean(), "ours_sd": values.std(ddof=1), "num_seeds": len(values)}
+        for name, values in (("dcn", dcn), ("dssm", dssm))
+    ]
+    rows[1]["command"] = "python -m benchmarks.real_data --only other"
+    (found,) = kept_claims(table_of(tmp_path / "results.csv", *rows), (MEANS,)).to_dict("records")
+    expected = stats.ttest_ind(dcn, dssm, equal_var=False)
+    assert found["p_value"] == pytest.approx(expected.pvalue)
+    assert (found["low"], found["high"]) == pytest.approx(tuple(expected.confidence_interval()))
+    assert found["units"] == "3 and 4 training seeds on one test set"
+    assert found["where"] == "D, kept result of benchmarks.real_data --only it other"
+
+
+def test_a_difference_that_no_run_has_kept_has_no_interval(tmp_path):
+    rows = [
+        {"name": name, "metric": "NDCG@10", "ours": ours, "ours_sd": 0.001, "num_seeds": 5}
+        for name, ours in (("softmax", 0.6), ("mse", 0.5))
+    ]
+    (found,) = kept_claims(table_of(tmp_path / "results.csv", *rows), (OVER_QUERIES,)).to_dict("records")
+    assert found["difference"] == pytest.approx(0.1) and found["verdict"] == "not confirmed"
+    assert np.isnan([found["low"], found["high"], found["p_value"]]).all()
+    assert "no paired interval" in found["units"]
+
+
+@pytest.mark.parametrize("claim", [OVER_SEEDS, OVER_QUERIES, MEANS])
+def test_a_claim_whose_rows_have_gone_is_an_error(tmp_path, claim):
+    path = table_of(tmp_path / "results.csv", {"name": "renamed", "metric": "AUC", "ours": 1.0, "num_seeds": 2})
+    with pytest.raises(ValueError, match=r"results must hold one row of .*, got 0"):
+        kept_claims(path, (claim,))
+
+
+def test_without_results_there_are_no_claims(tmp_path):
     assert kept_claims(tmp_path / "none.csv").empty
 
 
-def test_claims_name_rows_of_their_own():
-    named = [(claim.name, claim.metric) for claim in KEPT_CLAIMS]
-    assert len(set(named)) == len(named)
+def test_every_claim_is_judged_by_the_committed_results():
+    found = kept_claims()
+    assert list(found["claim"]) == [claim.claim for claim in KEPT_CLAIMS] and found["claim"].is_unique
+    assert np.isfinite(found["difference"]).all()
+    assert set(found["units"].str.replace(r"^\d+ ", "", regex=True)) == {
+        "training seeds on one test set",
+        "queries",
+        "none: two means over 784 queries, no paired interval kept",
+    }
+    awaited = [claim.name for claim in KEPT_CLAIMS if isinstance(claim, KeptDifference) and claim.means]
+    assert set(awaited) <= {f"{name}-mq2008" for name in COMPARED}
+
+
+def test_what_real_data_do_not_confirm_is_told():
+    verdict = kept_claims().set_index("claim")["verdict"]
+    assert verdict["feature crosses let DCNv2 pass two towers"] == "not confirmed"
+    assert verdict["feature crosses let DCNv2 pass the plain MLP"] == "contradicted"
+    assert verdict["popularity-based negatives beat uniform ones"] == "contradicted"
+    assert verdict["pairwise beats pointwise: RankNet against MSE"] == "not confirmed"
