@@ -57,18 +57,25 @@ class Serving:
         num_candidates = observation.features.num_items if items is None else items.shape[1]
         whole = isinstance(network, DotNetwork)
         chunk = _ROWS if whole else max(1, self.pairs_at_once // max(num_candidates, 1))
-        scores = np.empty((len(observation), num_candidates), np.float32)
+
+        def some(rows: slice) -> Float32[A, "some candidates"]:
+            encoded = network.encode(requests.take(rows))
+            if items is None:
+                embedded = self.embedded
+            else:
+                embedded = network.embed(torch.as_tensor(items[rows], device=self.device).long(), self.table)
+            if crosses is not None:
+                embedded = network.crossed(embedded, torch.as_tensor(crosses[rows], device=self.device))
+            return network.score(encoded, embedded).cpu().numpy()
+
         with torch.no_grad():
-            for start in range(0, len(observation), chunk):
-                rows = slice(start, start + chunk)
-                encoded = network.encode(requests.take(rows))
-                if items is None:
-                    embedded = self.embedded
-                else:
-                    embedded = network.embed(torch.as_tensor(items[rows], device=self.device).long(), self.table)
-                if crosses is not None:
-                    embedded = network.crossed(embedded, torch.as_tensor(crosses[rows], device=self.device))
-                scores[rows] = network.score(encoded, embedded).cpu().numpy()
+            if 0 < len(observation) <= chunk:
+                scores = np.require(some(slice(None)), np.float32, ["C", "W"])  # as they come, not copied
+            else:
+                scores = np.empty((len(observation), num_candidates), np.float32)
+                for start in range(0, len(observation), chunk):
+                    rows = slice(start, start + chunk)
+                    scores[rows] = some(rows)
         if not network.judges_unknown and (unknown := ~network.known_items[1:].cpu().numpy()).any():
             if items is None:
                 scores[:, unknown] = LOWEST

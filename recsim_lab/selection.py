@@ -64,9 +64,12 @@ def _sort(scores, items, count):  # type: ignore[no-untyped-def]
 
 @compiled
 def _any_above(row, start, end, lowest):  # type: ignore[no-untyped-def]
-    """Whether a score in [start, end) is above `lowest` or is NaN; without branches, so in vector instructions."""
+    """Whether a score in [start, end) is above `lowest` or is NaN; without branches, so in vector instructions.
+
+    An index that could be negative would count from the end, which takes another comparison for each score.
+    """
     found = False
-    for item in range(start, end):
+    for item in range(numba.uint64(start), numba.uint64(end)):
         found |= not row[item] <= lowest
     return found
 
@@ -89,7 +92,7 @@ def select_best(scores, eligible, best, num_found):  # type: ignore[no-untyped-d
             end = min(start + _BLOCK, len(row))
             if not _any_above(row, start, end, lowest):
                 continue
-            for item in range(start, end):
+            for item in range(numba.uint64(start), numba.uint64(end)):
                 score = row[item]
                 # Written always and counted where it belongs there: that is faster than a branch.
                 listed[count], items[count] = score, item

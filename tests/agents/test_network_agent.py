@@ -270,6 +270,15 @@ def test_features_tell_the_taste_for_new_items(spec, featured_log):
     assert (own > other).mean() > 0.9
 
 
+def test_scores_are_the_caller_s_own(parts):
+    agent, observation = taught("mf:dim=4,epochs=1", parts[0]), parts[0].observations(np.arange(7))
+    first = agent.scores(observation)
+    kept = first.copy()
+    assert first.flags.writeable and first.flags.c_contiguous and first.dtype == np.float32
+    first[:] = 0
+    np.testing.assert_array_equal(agent.scores(observation), kept)
+
+
 def test_what_is_kept_is_renewed(parts):
     """The embedded catalogue follows the weights and the feature table."""
     agent = taught(SPECS[4], parts[0])
