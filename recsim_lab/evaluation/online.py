@@ -107,18 +107,22 @@ def expected_clicks(platform: Platform, policy: Policy) -> float:
     service = platform.service
     sessions, rows = service.sessions.copy(), np.flatnonzero(service.due != NEVER)
     num_slots = sessions.num_slots
-    slates_at = np.bincount(platform.log().step)[: sessions.shown_width // num_slots]
+    steps = np.concatenate([np.zeros(0, np.int32), *(log.step for log in platform.logs())])
+    slates_at = np.bincount(steps)[: sessions.shown_width // num_slots]
     if not len(rows) or not slates_at.any():
         return float("nan")
     sessions.open(rows, service.due[rows])
-    clicks = np.empty(len(slates_at))
-    for step in range(len(slates_at)):
-        draws = sessions.draws(rows).fork("policy")
-        slates = policy.recommend(sessions.observe(rows), num_slots, draws).items
-        clicks[step] = platform.world.click_probability(sessions.state, rows, slates).sum(axis=1).mean()
-        sessions.state["shown"][rows, step * num_slots : (step + 1) * num_slots] = slates
-        sessions.state["step"][rows] += 1
-    return float(np.average(clicks, weights=slates_at))
+    clicks = np.empty((len(slates_at), len(rows)))
+    for start in range(0, len(rows), platform.max_batch):
+        part = slice(start, start + platform.max_batch)
+        some = rows[part]
+        for step in range(len(slates_at)):
+            draws = sessions.draws(some).fork("policy")
+            slates = policy.recommend(sessions.observe(some), num_slots, draws).items
+            clicks[step, part] = platform.world.click_probability(sessions.state, some, slates).sum(axis=1)
+            sessions.state["shown"][some, step * num_slots : (step + 1) * num_slots] = slates
+            sessions.state["step"][some] += 1
+    return float(np.average([of_step.mean() for of_step in clicks], weights=slates_at))
 
 
 def online_metrics(log: InteractionLog, platform: Platform, here: A, first_day: int) -> dict[str, float]:

@@ -31,12 +31,16 @@ class Recorder(Probe):
     ) -> None:
         self.parts.append({name: values[rows] for name, values in sessions.state.items() if name not in PUBLIC})
 
-    def moments(self, world: World) -> "Moments":
-        """All that was recorded."""
-        names = self.parts[0] if self.parts else {}
-        state = {name: np.concatenate([part[name] for part in self.parts]) for name in names}
-        order = np.lexsort((state["step"], state["tick"])) if state else slice(0)
-        return Moments(world, {name: values[order] for name, values in state.items()})
+    def moments(self, world: World, rows: Int[A, " some"] | None = None) -> "Moments":
+        """All that was recorded, or the moments of some rows of the log alone."""
+        if not self.parts:
+            return Moments(world, {})
+        order = np.lexsort((self._all("step"), self._all("tick")))
+        order = order if rows is None else order[rows]
+        return Moments(world, {name: self._all(name)[order] for name in self.parts[0]})
+
+    def _all(self, name: str) -> A:
+        return np.concatenate([part[name] for part in self.parts])
 
 
 @dataclass(frozen=True)

@@ -170,9 +170,13 @@ class Platform:
     def log(self, first_day: int = 0) -> InteractionLog:
         """All that happened from a day on, as far as it is in memory."""
         sessions = self.service.sessions
-        days = [log for log in self.service.log if log.tick[0] >= first_day * TICKS_PER_DAY]
+        days = self.logs(first_day)
         nothing = empty_log(self.features, sessions.num_slots, sessions.history, sessions.shown_width)
         return concatenate(days) if days else nothing
+
+    def logs(self, first_day: int = 0) -> list[InteractionLog]:
+        """The same, day by day and not copied; days on which nobody came have none."""
+        return [log for log in self.service.log if log.tick[0] >= first_day * TICKS_PER_DAY]
 
     def daily(self) -> "pd.DataFrame":
         """One row a day: slates, visits, users who came, clicks per slate, days until the next visit, satisfaction,

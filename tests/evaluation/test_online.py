@@ -122,6 +122,14 @@ def test_expected_clicks_are_those_of_whole_visits_of_users_who_never_answer(log
         np.testing.assert_array_equal(values, service.sessions.state[name])
 
 
+def test_expected_clicks_do_not_depend_on_how_many_are_asked_at_once(logged: Platform, world: World) -> None:
+    table = np.random.default_rng(4).normal(size=(80, world.catalogue.num_items)).astype(np.float32)
+    few = logged.fork(logged.service.policy)
+    few.max_batch = 7
+    for policy in (RepeatRules(FixedScores(table, "fixed")), RepeatRules(Random())):
+        assert expected_clicks(few, policy) == expected_clicks(logged, policy)
+
+
 def test_another_luck_is_another_replicate_of_the_same_users(logged: Platform) -> None:
     policy = RepeatRules(Random())
     same, again, other, others_twin = (

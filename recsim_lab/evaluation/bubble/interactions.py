@@ -54,7 +54,7 @@ def joined(*parts: Interactions) -> Interactions:
     flat = [block for part in parts for block in part.blocks()]
     user = np.concatenate([np.zeros(0, np.int64), *(user for user, _ in flat)])
     item = np.concatenate([np.zeros(0, np.int64), *(item for _, item in flat)])
-    return clicks_of(user.astype(np.int64), item.astype(np.int64))
+    return clicks_of(user.astype(np.int64, copy=False), item.astype(np.int64, copy=False))
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def equal_clicks_table(
         raise ValueError(f"num_clicks must be at least 1, got {num_clicks}")
     rows = []
     for seed in plan.seeds:
-        start, _ = start_of_loop(seed, plan, factories, folder)
+        start = start_of_loop(seed, plan, factories, folder)
         ground = start.ground
         arms = {outcome.unit.arm: outcome.users for outcome in outcomes if outcome.unit.seed == seed}
         clicked = {arm: clicks_of(told["user"], told["item"]) for arm, told in arms.items()}

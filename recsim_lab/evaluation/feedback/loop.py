@@ -6,13 +6,14 @@ run goes on from the last whole day.
 
 import json
 import shutil
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from recsim_lab.evaluation.bubble.interactions import Interactions, Window, clicks_of, joined, topic_counts
+from recsim_lab.evaluation.bubble.interactions import Interactions, Window, joined, topic_counts
 from recsim_lab.evaluation.bubble.measure import Measured, measure, preference_metrics
 from recsim_lab.evaluation.bubble.metrics import METRICS
 from recsim_lab.evaluation.dividend import dividend_rewards
@@ -31,17 +32,26 @@ from recsim_lab.simulation.sessions import Sessions
 
 A = np.ndarray
 
+Days = Callable[[LoopUnit, int, int], None]
+"""Called with a unit and the days of its loop, those done and all: when the loop begins or goes on, and after each."""
 
-def run_arm(unit: LoopUnit, plan: FeedbackPlan, factories: Factories, folder: Path) -> None:
+
+def run_arm(
+    unit: LoopUnit, plan: FeedbackPlan, factories: Factories, folder: Path, each_day: Days | None = None
+) -> None:
     """Serve an arm to the end of its loop and write its `result.json` and `users.npz`."""
-    start, log = start_of_loop(unit.seed, plan, factories, folder)
+    start = start_of_loop(unit.seed, plan, factories, folder)
     arm, place = plan.by_name[unit.arm], folder / "units" / unit.folder
-    platform = _platform(arm, unit.seed, start, log, plan, factories, place)
+    platform = _platform(arm, unit.seed, start, plan, factories, place)
     loop = _Loop(arm, plan, start, place)
     loop.catch_up(platform)
+    if each_day is not None:
+        each_day(unit, platform.service.day - plan.log_days, plan.loop_days)
     for day in range(platform.service.day, plan.end_day):
         platform.run(day + 1)
         loop.take(platform)
+        if each_day is not None:
+            each_day(unit, day + 1 - plan.log_days, plan.loop_days)
     result: dict[str, Any] = {
         "daily": [row for row in platform.service.daily if row["day"] >= plan.log_days],
         "num_retrainings": platform.service.num_retrainings,
@@ -60,26 +70,25 @@ class _Loop:
 
     def __init__(self, arm: Arm, plan: FeedbackPlan, start: Start, place: Path) -> None:
         self.arm, self.plan, self.start, self.place = arm, plan, start, place
-        self.clicks: list[tuple[A, A, A]] = []
+        self.before = [Window(log.user, log.slate, log.clicks).clicked for log in start.platform.logs()]
+        self.clicks: list[Interactions] = []
         self.shown = np.zeros((start.ground.num_users, start.ground.num_topics), np.int64)
         self.welfare: list[dict[str, float]] = []
 
     def catch_up(self, platform: Platform) -> None:
         """Read the days that were served before the run was stopped."""
         for day in range(self.plan.log_days, platform.service.day):
-            self._note(read_log(self.place / "platform" / "log", range(day, day + 1)), day)
+            self._note(read_log(self.place / "platform" / "log", range(day, day + 1)))
         if platform.service.day > self.plan.log_days:
             self._measure(platform)
 
     def take(self, platform: Platform) -> None:
         """The day that has just ended."""
-        day = platform.service.day - 1
-        self._note(platform.log(day), day)
+        self._note(platform.log(platform.service.day - 1))
         self._measure(platform)
 
-    def _note(self, log: InteractionLog, day: int) -> None:
-        row, slot = np.nonzero(log.clicks)
-        self.clicks.append((log.user[row], log.slate[row, slot], np.full(len(row), day - self.plan.log_days + 1)))
+    def _note(self, log: InteractionLog) -> None:
+        self.clicks.append(Window(log.user, log.slate, log.clicks).clicked)
         ground = self.start.ground
         self.shown += topic_counts(Interactions(log.user, log.slate), ground.topic, *self.shown.shape)
         self.welfare.append(_welfare(log, ground.mainstream))
@@ -91,13 +100,13 @@ class _Loop:
         if day - plan.log_days not in plan.measured_days or file.exists():
             return
         first_day = max(day - plan.recent_days, plan.log_days)
-        log = platform.log(first_day)
+        window = _window(platform, first_day)
         sessions, features = platform.service.sessions, platform.features
         nearest = model_nearest(start, sessions, platform.service.policy, day)
         preference = preferences_at(sessions, day)
         rows = measure(
-            Window(log.user, log.slate, log.clicks),
-            self._history(first_day),
+            window,
+            joined(*self.before, *self.clicks[: first_day - plan.log_days]),
             preference,
             natural_preferences(start, self.arm.luck, day),
             start.ground,
@@ -110,7 +119,7 @@ class _Loop:
             "day": day - plan.log_days,
             "rows": [vars(row) for row in rows],
             "apart": self._apart(day),
-            "examples": self._examples(log, preference),
+            "examples": self._examples(window.shown, preference),
         }
         RunFolder(file.parent).write_text(file.name, json.dumps(content))
 
@@ -126,21 +135,13 @@ class _Loop:
             told[run] = [vars(Measured(m.level, m.direction, m.name, values[m.name])) for m in metrics]
         return told
 
-    def _history(self, end_day: int) -> Interactions:
-        """Clicks before the window: those of the log before the loop, and of the loop's days until then."""
-        log = self.start.platform.log()
-        row, slot = np.nonzero(log.clicks)
-        parts = [clicks_of(log.user[row], log.slate[row, slot])]
-        parts += [clicks_of(user, item) for user, item, _ in self.clicks[: end_day - self.plan.log_days]]
-        return joined(*parts)
-
-    def _examples(self, log: InteractionLog, preference: A) -> dict[str, list[Any]]:
+    def _examples(self, shown: Interactions, preference: A) -> dict[str, list[Any]]:
         """How often each topic was shown to each of the example users in the window, and what they prefer now."""
-        rows = np.isin(log.user, self.start.examples)
-        ground = self.start.ground
-        shown = topic_counts(Interactions(log.user[rows], log.slate[rows]), ground.topic, *self.shown.shape)
+        examples = np.zeros(len(self.shown), bool)
+        examples[self.start.examples] = True
+        counts = topic_counts(shown.of(examples), self.start.ground.topic, *self.shown.shape)
         return {
-            "shown": shown[self.start.examples].tolist(),
+            "shown": counts[self.start.examples].tolist(),
             "taste": self.start.tastes(preference).tolist(),
         }
 
@@ -153,15 +154,14 @@ class _Loop:
         model holds for most similar, if it scores anything."""
         day = self.plan.end_day
         nearest = model_nearest(self.start, platform.service.sessions, platform.service.policy, day)
-        user, item, when = (np.concatenate(parts) for parts in zip(*self.clicks, strict=True))
         arrays = {
             "preference": preferences_at(platform.service.sessions, day),
             "natural": natural_preferences(self.start, self.arm.luck, day),
             "here": platform.service.due != NEVER,
             "shown": self.shown,
-            "user": user,
-            "item": item,
-            "day": when,
+            "user": np.concatenate([clicks.user for clicks in self.clicks]),
+            "item": np.concatenate([clicks.item[:, 0] for clicks in self.clicks]),
+            "day": np.repeat(np.arange(len(self.clicks)) + 1, [len(clicks.user) for clicks in self.clicks]),
             "examples": self.start.examples,
             "mainstream": self.start.ground.mainstream[self.start.examples],
             "taste_at_start": self.start.tastes(self.start.ground.preference),
@@ -171,6 +171,13 @@ class _Loop:
         scratch = self.place / "users.partial.npz"
         np.savez_compressed(scratch, **arrays)
         scratch.replace(self.place / "users.npz")
+
+
+def _window(platform: Platform, first_day: int) -> Window:
+    """What was shown and clicked from a day on: no other column of the log is copied."""
+    logs = platform.logs(first_day) or [platform.log(first_day)]  # where nobody came, one without rows
+    user, slate, clicks = (np.concatenate([getattr(log, name) for log in logs]) for name in ("user", "slate", "clicks"))
+    return Window(user, slate, clicks)
 
 
 def _welfare(log: InteractionLog, mainstream: A) -> dict[str, float]:
@@ -184,19 +191,17 @@ def _welfare(log: InteractionLog, mainstream: A) -> dict[str, float]:
 
 
 @lru_cache(maxsize=1)
-def start_of_loop(seed: int, plan: FeedbackPlan, factories: Factories, folder: Path) -> tuple[Start, InteractionLog]:
+def start_of_loop(seed: int, plan: FeedbackPlan, factories: Factories, folder: Path) -> Start:
     """The platform of a seed after the log before the loop, collected or read back; kept for a worker's next arm."""
     world = factories.world(plan.world, seed)
     policy = factories.rules(factories.agent(plan.logging, seed))
     place = folder / "units" / f"seed={seed}" / "log"
     platform = Platform(world, policy, seed=seed, history=plan.history, folder=place)
     platform.run(plan.log_days)
-    return Start.of(platform, seed, plan.sample), platform.log()
+    return Start.of(platform, seed, plan.sample)
 
 
-def _platform(
-    arm: Arm, seed: int, start: Start, log: InteractionLog, plan: FeedbackPlan, factories: Factories, place: Path
-) -> Platform:
+def _platform(arm: Arm, seed: int, start: Start, plan: FeedbackPlan, factories: Factories, place: Path) -> Platform:
     """The twin that an arm serves, as far as it has come."""
     policy: Policy | Reference
     retraining = None
@@ -207,7 +212,7 @@ def _platform(
     else:
         agent = factories.agent(arm.policy, seed)
         if not is_kept(place / "platform"):
-            agent.learn(log)
+            agent.learn(start.platform.log())
         policy = factories.rules(agent)
         if arm.learns:
             retraining = Retraining(plan.retrain_every, plan.window_of(arm))
@@ -221,7 +226,7 @@ def _platform(
 def _target(seed: int, plan: FeedbackPlan, factories: Factories, folder: Path) -> Policy:
     """The `target`, which has learned from the log before the loop; kept for a worker's next arm."""
     target = factories.agent(plan.target, seed)
-    target.learn(start_of_loop(seed, plan, factories, folder)[1])
+    target.learn(start_of_loop(seed, plan, factories, folder).platform.log())
     return target
 
 
@@ -229,17 +234,18 @@ def _worth(
     seed: int, platform: Platform, start: Start, plan: FeedbackPlan, factories: Factories, folder: Path
 ) -> dict[str, float]:
     """What the arm's log teaches, and what it tells of the `target` that has learned from the log before the loop."""
-    recent = platform.log(max(plan.end_day - plan.window_days, plan.log_days))
     target = _target(seed, plan, factories, folder)
     told = evaluability(platform, factories.rules(target), seed, factories.restrict)
-    return worth_of_log(start.platform, recent, seed, plan, factories) | told
+    student = factories.agent(plan.student, seed)
+    student.learn(platform.log(max(plan.end_day - plan.window_days, plan.log_days)))
+    return worth_of_log(start.platform, factories.rules(student), seed) | told
 
 
 @lru_cache(maxsize=1)
 def _baseline(seed: int, plan: FeedbackPlan, factories: Factories, folder: Path) -> Platform:
     """The loop without a remedy at its end, read back; kept for a worker's next arm."""
     place = folder / "units" / LoopUnit(seed, plan.baseline.name).folder
-    return _platform(plan.baseline, seed, *start_of_loop(seed, plan, factories, folder), plan, factories, place)
+    return _platform(plan.baseline, seed, start_of_loop(seed, plan, factories, folder), plan, factories, place)
 
 
 def _rewards(

@@ -27,7 +27,7 @@ def present_table(outcomes: list[Outcome], plan: FeedbackPlan, factories: Factor
 
     rows = []
     for seed in plan.seeds:
-        ground = start_of_loop(seed, plan, factories, folder)[0].ground
+        ground = start_of_loop(seed, plan, factories, folder).ground
         arms = {outcome.unit.arm: outcome.users for outcome in outcomes if outcome.unit.seed == seed}
         here = np.all([users["here"] for users in arms.values()], axis=0)
         num_users = int(here.sum())

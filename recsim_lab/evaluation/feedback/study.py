@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsim_lab.evaluation.bubble.concentration import stability
-from recsim_lab.evaluation.feedback.loop import run_arm
+from recsim_lab.evaluation.feedback.loop import Days, run_arm
 from recsim_lab.evaluation.feedback.plan import NULL_TWIN, FeedbackPlan, LoopUnit
 from recsim_lab.evaluation.plan import Factories
 from recsim_lab.evaluation.units import claim, finished
@@ -52,10 +52,12 @@ def run_feedback(
     folder: Path,
     num_workers: int = 1,
     progress: Progress | None = None,
+    each_day: Days | None = None,
 ) -> list[Outcome]:
     """Run what is missing of the plan; returns the outcome of every arm in every seed.
 
-    A killed run goes on where it stopped: with the arms that have no result, each from its last whole day.
+    A killed run goes on where it stopped: with the arms that have no result, each from its last whole day. Of days
+    (`each_day`) only a run of one worker tells.
 
     Raises:
         ValueError: if the folder holds the results of another plan, or an agent or a world can't be made (before
@@ -66,7 +68,8 @@ def run_feedback(
     units = sorted(plan.units(), key=lambda unit: unit.seed)
     # The baselines first: the others' rewards are measured against their models.
     first, rest = ([u for u in units if (u.arm == plan.baseline.name) == which] for which in (True, False))
-    run = partial(run_arm, plan=plan, factories=factories, folder=folder)
+    tell = each_day if num_workers <= 1 else None
+    run = partial(run_arm, plan=plan, factories=factories, folder=folder, each_day=tell)
     done = 0
     for stage in (first, rest):
         missing = [unit for unit in stage if not _file(folder, unit).exists()]

@@ -4,13 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from recsim_lab.evaluation.feedback.plan import FeedbackPlan
 from recsim_lab.evaluation.off_policy import Question, SelfNormalised, assess, logged_slates
 from recsim_lab.evaluation.online import expected_clicks
-from recsim_lab.evaluation.plan import Factories
 from recsim_lab.evaluation.statistics import spearman
 from recsim_lab.evaluation.truth import Recorder
-from recsim_lab.interaction_log import InteractionLog
+from recsim_lab.interaction_log import concatenate
 from recsim_lab.platform import Platform
 from recsim_lab.policy import TICKS_PER_DAY, Observation, Policy, Scorer
 from recsim_lab.probabilities import redraw
@@ -24,21 +22,16 @@ VALUED_DAYS, NUM_VALUED = 2, 500
 """Days after the loop whose log tells of another policy, and most of its slates that are read."""
 
 
-def worth_of_log(
-    platform: Platform, log: InteractionLog, seed: int, plan: FeedbackPlan, factories: Factories
-) -> dict[str, float]:
-    """How well a new model that learns from this log alone serves the users of `platform`, who are the same for all
+def worth_of_log(platform: Platform, student: Policy, seed: int) -> dict[str, float]:
+    """How well a new model that has learned from a log alone serves the users of `platform`, who are the same for all
     arms: those before the loop.
 
     `refit_clicks` are the expected clicks of its slates; `refit_rank_agreement` is the mean Spearman correlation of its
     scores with true utility over random items.
     """
-    agent = factories.agent(plan.student, seed)
-    agent.learn(log)
-    policy = factories.rules(agent)
-    ranker = policy.ranker
+    ranker = student.ranker
     return {
-        "refit_clicks": expected_clicks(platform, policy),
+        "refit_clicks": expected_clicks(platform, student),
         "refit_rank_agreement": float("nan") if ranker is None else rank_agreement(platform, ranker, seed),
     }
 
@@ -53,19 +46,24 @@ def evaluability(
     """
     recorder = Recorder()
     twin, first_day = platform.fork(platform.service.policy, probe=recorder), platform.service.day
-    past = len(twin.log())
     twin.run(first_day + VALUED_DAYS)
-    log, moments = twin.log(), recorder.moments(twin.world)
-    ahead = np.arange(len(log) - past)
-    some = np.sort(np.random.default_rng(seed).permutation(ahead)[:NUM_VALUED])
+    user = np.concatenate([np.zeros(0, np.int32), *(log.user for log in twin.logs())])
+    num_ahead = sum(len(log) for log in twin.logs(first_day))
+    some = np.sort(np.random.default_rng(seed).permutation(np.arange(num_ahead))[:NUM_VALUED])
     if not len(some):
         return {"value_error": float("nan"), "value_refused": float("nan")}
-    rows = past + some
+    moments = recorder.moments(twin.world, some)
+    rows = len(user) - num_ahead + some
+    # All of the past of who is asked about, and of nobody else: a request is rebuilt from its own user's rows.
+    asked = np.zeros(len(twin.service.sessions), bool)
+    asked[user[rows]] = True
+    log = concatenate([log.take(asked[log.user]) for log in twin.logs()])
+    rows = np.cumsum(asked[user])[rows] - 1
     question = Question(model=None, cascade=False, additive=False, restrict=restrict, own_slates=10, seed=seed)
     (told,) = assess(logged_slates(log, target, platform.service.policy, question, rows), (SelfNormalised(),))
     observation = log.observations(rows)
     slates = target.recommend(observation, log.num_slots, redraw(observation, 0)).items
-    truth = float(moments.expected_clicks(some, slates).mean())
+    truth = float(moments.expected_clicks(np.arange(len(some)), slates).mean())
     return {"value_error": abs(told.value / truth - 1), "value_refused": float(bool(told.reason))}
 
 

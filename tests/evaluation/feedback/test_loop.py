@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,15 +23,19 @@ from recsim_lab.evaluation.bubble.diversity import entropy
 from recsim_lab.evaluation.bubble.interactions import Interactions, topic_counts
 from recsim_lab.evaluation.bubble.metrics import RAREFIED
 from recsim_lab.evaluation.bubble.rarefaction import rarefied_metrics
+from recsim_lab.evaluation.feedback import worth
 from recsim_lab.evaluation.feedback.equal_clicks import equal_clicks_table
 from recsim_lab.evaluation.feedback.moment import Start, model_nearest, natural_preferences, preferences_at
 from recsim_lab.evaluation.feedback.plan import ALL_DATA, NOBODY, NULL_TWIN, START, Arm, FeedbackPlan, LoopUnit
 from recsim_lab.evaluation.feedback.present import present_table
 from recsim_lab.evaluation.feedback.study import STABILITY, Outcome, examples_table, run_feedback, timeline_table
+from recsim_lab.evaluation.off_policy import LoggedSlates, Question, logged_slates
 from recsim_lab.evaluation.plan import Factories
+from recsim_lab.evaluation.truth import Recorder
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.platform import Platform, Retraining
 from recsim_lab.policy import NEVER, TICKS_PER_DAY, Observation, Policy
+from recsim_lab.probabilities import redraw
 from recsim_lab.simulation.presets import make_world
 from recsim_lab.simulation.world import World
 from tests.killed import interrupted_at
@@ -239,11 +244,11 @@ def test_the_dividend_is_of_what_both_models_earn_inside_the_same_exploration(
 
 
 def test_what_a_log_is_worth(outcomes: list[Outcome]) -> None:
-    worth = {o.unit.arm: o.result["worth"] for o in outcomes if o.unit.seed == 0}
+    told = {o.unit.arm: o.result["worth"] for o in outcomes if o.unit.seed == 0}
     # A deterministic policy's log can't tell of one that shows other items, a random one's can.
-    assert worth["no remedy"]["value_refused"] == 1 and np.isnan(worth["no remedy"]["value_error"])
-    assert worth["random"]["value_refused"] == 0 and worth["random"]["value_error"] > 0
-    assert all(0 < told["refit_clicks"] < 1 and -1 < told["refit_rank_agreement"] < 1 for told in worth.values())
+    assert told["no remedy"]["value_refused"] == 1 and np.isnan(told["no remedy"]["value_error"])
+    assert told["random"]["value_refused"] == 0 and told["random"]["value_error"] > 0
+    assert all(0 < one["refit_clicks"] < 1 and -1 < one["refit_rank_agreement"] < 1 for one in told.values())
 
 
 def test_stability_is_told_of_the_baseline_and_its_null_twin(timeline: pd.DataFrame, outcomes: list[Outcome]) -> None:
@@ -412,6 +417,45 @@ def test_a_killed_run_goes_on_from_its_last_whole_day(tmp_path: Path, outcomes: 
     for whole in outcomes:
         if whole.unit in again:
             assert json.dumps(again[whole.unit].result) == json.dumps(whole.result)
+
+
+def test_days_are_told_as_they_are_done(tmp_path: Path) -> None:
+    plan = replace(PLAN, seeds=(0,), arms=PLAN.arms[:1])
+    told: list[tuple[str, int, int]] = []
+    run_feedback(plan, FACTORIES, tmp_path, each_day=lambda unit, done, total: told.append((unit.arm, done, total)))
+    assert told == [("no remedy", done, 4) for done in range(5)]
+
+
+def test_a_log_is_read_by_the_users_asked_about_alone(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the whole log, read in full."""
+    monkeypatch.setattr(worth, "NUM_VALUED", 12)
+    told: list[LoggedSlates] = []
+
+    def assess(logged: LoggedSlates, estimators: object) -> list[SimpleNamespace]:
+        told.append(logged)
+        return [SimpleNamespace(value=2.0, reason="")]
+
+    monkeypatch.setattr(worth, "assess", assess)
+    target = make_agent(f"{EASE},epsilon=0.5")
+    target.learn(platform.log())
+    policy = platform.service.policy
+    recorder = Recorder()
+    twin = platform.fork(policy, probe=recorder)
+    twin.run(PLAN.log_days + worth.VALUED_DAYS)
+    log, past = twin.log(), len(platform.log())
+    some = np.sort(np.random.default_rng(3).permutation(len(log) - past)[:12])
+    assert len(np.unique(log.user[past + some])) < len(np.unique(log.user))
+    value = worth.evaluability(platform, _with_rules(target), 3, _restricted)["value_error"]
+    question = Question(model=None, cascade=False, additive=False, restrict=_restricted, own_slates=10, seed=3)
+    expected = logged_slates(log, _with_rules(target), policy, question, past + some)
+    for side in ("logging", "target"):
+        for field in ("marginal", "prefix"):
+            np.testing.assert_array_equal(*(getattr(getattr(one, side), field) for one in (told[0], expected)))
+    np.testing.assert_array_equal(told[0].reward, expected.reward)
+    observation = log.observations(past + some)
+    slates = _with_rules(target).recommend(observation, log.num_slots, redraw(observation, 0)).items
+    truth = recorder.moments(twin.world).expected_clicks(some, slates).mean()
+    assert value == abs(2 / truth - 1)
 
 
 def test_a_folder_of_another_plan_is_refused(tmp_path: Path) -> None:
