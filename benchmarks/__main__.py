@@ -1,8 +1,9 @@
 """`make bench`: how fast the lab is, one JSON line per measurement.
 
-Keys: `name`, `value`, `unit`, `work` (in words), and `ratio_to` for rates whose limit was measured in the same run;
-`limit` and `within` where the figure was asked to keep to something (see `bounds`), `within` null where the machine
-lacks what it is compared with. Each rate is the median over repetitions.
+Keys: `name`, `value`, `unit`, `work` (in words), and `ratio_to` for rates whose limit was measured in the same run; of
+the feedback loop also the seconds of its `parts`; `limit` and `within` where the figure was asked to keep to something
+(see `bounds`), `within` null where the machine lacks what it is compared with. Each rate is the median over
+repetitions.
 """
 
 import json
