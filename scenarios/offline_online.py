@@ -49,12 +49,12 @@ from scenarios.factories import FACTORIES
 
 SMALL = "num_items=400,new_items_a_day=2"
 WORLDS = (
-    f"everyday:num_users=85,{SMALL}",
-    f"static:num_users=23,{SMALL}",
-    "movielens:num_users=58,num_items=400",
-    "everyday:num_users=85,num_items=400,new_items_a_day=30,lifetime_days=10",
-    f"everyday:num_users=85,{SMALL},appeal=1.0,clickbait=1.0",
-    f"everyday:num_users=85,{SMALL},intent=4.0,boredom=0.6",
+    f"everyday:num_users=78,{SMALL}",
+    f"static:num_users=22,{SMALL}",
+    "movielens:num_users=50,num_items=400",
+    "everyday:num_users=78,num_items=400,new_items_a_day=30,lifetime_days=10",
+    f"everyday:num_users=78,{SMALL},appeal=1.0,clickbait=1.0",
+    f"everyday:num_users=78,{SMALL},intent=4.0,boredom=0.6",
 )
 """The default world, one whose users never change, MovieLens, news that are gone after ten days, hits and clickbait,
 and users of moods. Where users visit more often there are fewer of them, so that logs hold about as many slates."""

@@ -210,8 +210,8 @@ def _arm(
 ) -> dict[str, Any]:
     """Serve the days after the log, and once more under other luck where the plan says so."""
     arm = _served(stage, deployment, stage.platform.fork(ruled, retraining), factories)
-    if stage.plan.replicate:
-        _, again = follow(stage.platform.fork(ruled, retraining, luck=REPLICATE), None, stage.plan.online_days)
+    if stage.plan.replicate and retraining is None:
+        _, again = follow(stage.platform.fork(ruled, luck=REPLICATE), None, stage.plan.online_days)
         arm["scores"] |= {f"{REPLICATE}/{name}": value for name, value in again.items()}
     return arm
 
@@ -220,7 +220,7 @@ def _served(stage: _Stage, deployment: str, twin: Platform, factories: Factories
     def oracle(sessions: Sessions) -> Policy:
         return factories.rules(Oracle(stage.world).watch(sessions))
 
-    _, online = follow(twin, oracle, stage.plan.online_days, stage.plan.probe_share)
+    _, online = follow(twin, oracle, stage.plan.online_days, stage.plan.probe_share, final=True)
     return {
         "deployment": deployment,
         "num_retrainings": twin.service.num_retrainings,

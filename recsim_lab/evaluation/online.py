@@ -78,22 +78,22 @@ class TruthProbe(Probe):
 
 
 def follow(
-    platform: Platform, make_oracle: Callable[[Sessions], Policy] | None, days: int, probe_share: float = 0.1
+    platform: Platform,
+    make_oracle: Callable[[Sessions], Policy] | None,
+    days: int,
+    probe_share: float = 0.1,
+    final: bool = False,
 ) -> tuple[InteractionLog, dict[str, float]]:
     """Run a platform for `days` more days: the log of these days and their online metrics.
 
-    What it would learn at the end of the last one would serve nobody, so it does not, and `num_retrainings` counts what
-    served. `make_oracle` gives the oracle, under the rules, for the platform's sessions; None leaves truth and regret
-    out.
+    `make_oracle` gives the oracle, under the rules, for the platform's sessions; None leaves truth and regret out.
+    `final` is as in `Platform.run`.
     """
     here = platform.service.due != NEVER
     if make_oracle is not None:
         platform.probe = TruthProbe(platform.world, make_oracle(platform.service.sessions), probe_share)
     first_day = platform.service.day
-    platform.run(first_day + days - 1)
-    platform.retraining = None
-    platform.run(first_day + days)
-    log = platform.log(first_day)
+    log = platform.run(first_day + days, final=final)
     return log, online_metrics(log, platform, here, first_day)
 
 

@@ -185,12 +185,13 @@ class Platform:
 
         return pd.DataFrame(self.service.daily)
 
-    def run(self, days: int, progress: Callable[[int], None] | None = None) -> InteractionLog:
+    def run(self, days: int, progress: Callable[[int], None] | None = None, final: bool = False) -> InteractionLog:
         """Serve until `days` days have passed since day 0; returns the log of the days served by this call, as far as
         they are in memory.
 
         A platform that has been restored from a checkpoint serves only the days that are missing. `progress` is
-        called with the number of days done after each.
+        called with the number of days done after each. After `final` days nobody will be served any more, so nothing is
+        learned at the end of the last.
 
         Raises:
             ValueError: if more days than that have been served already.
@@ -201,14 +202,14 @@ class Platform:
             raise ValueError(f"days counts from day 0 and must be at least the {self.service.day} served, got {days}")
         first_day = self.service.day
         while self.service.day < days:
-            self._one_day()
+            self._one_day(learns=not (final and self.service.day == days - 1))
             if progress is not None:
                 progress(self.service.day)
         return self.log(first_day)
 
     # ---- one day ---------------------------------------------------------------------------------------------
 
-    def _one_day(self) -> None:
+    def _one_day(self, learns: bool) -> None:
         service = self.service
         if self._day_begun is not None:
             raise RuntimeError(
@@ -223,7 +224,8 @@ class Platform:
         clock.process(self._releases(clock))
         clock.process(self._traffic(clock, today))
         clock.process(self._deployments(clock))
-        clock.process(self._retraining(clock, today))
+        if learns:
+            clock.process(self._retraining(clock, today))
         clock.run(until=start + TICKS_PER_DAY)
         log = concatenate(today) if today else None
         if log is not None:

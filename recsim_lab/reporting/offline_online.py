@@ -53,7 +53,7 @@ def write_offline_online_report(
 
     `tables` are those that the scenario writes, by name; `provenance` is the content of the run's `config.json`.
     """
-    names = short_world_names(tables["scores"]["world"])
+    names = short_world_names(list(tables["scores"]["world"]))
     tables = {
         name: table.assign(world=table["world"].map(names)) if "world" in table else table
         for name, table in tables.items()

@@ -78,9 +78,9 @@ def other_tastes_at_the_end(_: Path, monkeypatch: pytest.MonkeyPatch) -> dict[st
 def users_who_stay_the_same(_: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     follow = cell.follow
 
-    def frozen(platform: Platform, *arguments: Any) -> Any:
+    def frozen(platform: Platform, *arguments: Any, **named: Any) -> Any:
         platform.service.sessions.world = platform.world = replace(platform.world, dynamics=())
-        return follow(platform, *arguments)
+        return follow(platform, *arguments, **named)
 
     monkeypatch.setattr(cell, "follow", frozen)
     return {}
