@@ -9,7 +9,7 @@ click rate of Thompson sampling told from the random policy's impressions, besid
 average is told from how often it showed each item in each position.
 
     python -m scenarios.replications.off_policy              100 logs of either kind: 1 minute on 2 cores
-    python -m scenarios.replications.off_policy standard     400 logs
+    python -m scenarios.replications.off_policy standard     400 logs: 2 minutes
 
 Gates are the orders in either kind of log, that IPW is unbiased, that its interval covers the truth where rewards are
 frequent, and that all refuse logging without a choice. Two things were set after a first look, and each finding that
