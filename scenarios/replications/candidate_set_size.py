@@ -8,7 +8,7 @@ lab whose users meet items by chance, or because some are met everywhere: agents
 the user's held-out items and so many sampled ones, and by how likely users truly are to click.
 
     python -m scenarios.replications.candidate_set_size              6 worlds of either kind: 3 minutes on 2 cores
-    python -m scenarios.replications.candidate_set_size standard     20 worlds: 10 minutes
+    python -m scenarios.replications.candidate_set_size standard     20 worlds: 6 minutes
 
 Expect: the toy to three decimals, and not the other side. Where some items are met everywhere, agreement falls from
 .70 among the held-out items alone to .23 with 50 more and .30 with all (NDCG@10): in these worlds what is met depends
