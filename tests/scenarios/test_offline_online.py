@@ -74,7 +74,8 @@ def test_tables_and_report_are_there(finished):
     assert config["config"]["log_days"] == 6 and {"versions", "commit", "command"} <= set(config)
 
 
-def test_a_second_run_goes_on_from_the_first(finished, capsys):
+def test_a_second_run_goes_on_from_the_first(finished, capsys, monkeypatch):
+    monkeypatch.setattr(offline_online, "write_offline_online_report", lambda folder, *_: folder / "report.html")
     results = finished / "runs" / "offline_online" / "demo"
     before = {path.name: path.read_bytes() for path in results.glob("*.csv")}
     units = {path: path.stat().st_mtime_ns for path in (results / "units").rglob("*.json")}
