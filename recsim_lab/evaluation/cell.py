@@ -58,8 +58,6 @@ class _Stage:
     """The policy that collected the log, if it never learned."""
     platform: Platform
     log: InteractionLog
-    recent: Bool[A, " rows"]
-    """The rows that agents learn from and are tested on."""
     moments: Moments
     tested: tuple[tuple[tuple[Protocol, ...], tuple[FoldRequests, ...]], ...]
     """The protocols of each split, with the requests of its folds."""
@@ -89,18 +87,16 @@ def _logged(world_name: str, seed: int, logging: str, plan: Plan, factories: Fac
     log, moments = platform.log(), Moments.load(truth, world)
     moments.check(log)
     still = platform.service.policy if factories.target(logging) == NO_TARGET else None
-    recent = log.day >= plan.log_days - (plan.learn_days or plan.log_days)
-    tested = _tested(plan, log, recent, moments, factories, seed)
-    return _Stage(plan, world, still, platform, log, recent, moments, tested)
+    return _Stage(plan, world, still, platform, log, moments, _tested(plan, log, moments, factories, seed))
 
 
 def _tested(
-    plan: Plan, log: InteractionLog, recent: Bool[A, " rows"], moments: Moments, factories: Factories, seed: int
+    plan: Plan, log: InteractionLog, moments: Moments, factories: Factories, seed: int
 ) -> tuple[tuple[tuple[Protocol, ...], tuple[FoldRequests, ...]], ...]:
     by_split = []
     for split in dict.fromkeys(protocol.split for protocol in plan.scoring):
         protocols = tuple(protocol for protocol in plan.scoring if protocol.split == split)
-        folds, num = _folds(split, log, recent), retrieved_by(protocols)
+        folds, num = _folds(plan, split, log), retrieved_by(protocols)
         tested = tuple(
             requests_of_fold(
                 log,
@@ -119,7 +115,13 @@ def _tested(
     return tuple(by_split)
 
 
-def _folds(split: Split, log: InteractionLog, recent: Bool[A, " rows"]) -> list[Fold]:
+def _recent(plan: Plan, log: InteractionLog) -> Bool[A, " rows"]:
+    """The rows that agents learn from and are tested on."""
+    return log.day >= plan.log_days - (plan.learn_days or plan.log_days)
+
+
+def _folds(plan: Plan, split: Split, log: InteractionLog) -> list[Fold]:
+    recent = _recent(plan, log)
     return [Fold(fold.train & recent, fold.test & recent) for fold in split.folds(log)]
 
 
@@ -141,7 +143,7 @@ def _learned(spec: str, seed: int, log: InteractionLog, fold: Fold, factories: F
 def _agent_arms(spec: str, seed: int, stage: _Stage, factories: Factories) -> dict[str, Any]:
     """Offline scores of the agent under every protocol, and its online arms."""
     plan = stage.plan
-    (deployed,) = _folds(TemporalSplit(plan.test_days), stage.log, stage.recent)
+    (deployed,) = _folds(plan, TemporalSplit(plan.test_days), stage.log)
     trained: dict[str, Agent] = {}
 
     def copy_of(fold: Fold) -> Agent:
@@ -168,7 +170,7 @@ def _agent_arms(spec: str, seed: int, stage: _Stage, factories: Factories) -> di
     policies: dict[str, Agent] = {"frozen": copy_of(deployed)}
     if others:
         policies["refit"] = factories.agent(spec, seed)
-        policies["refit"].learn(stage.log.take(stage.recent))
+        policies["refit"].learn(stage.log.take(_recent(plan, stage.log)))
     arms = []
     for deployment, agent in policies.items():
         ruled = factories.rules(agent)

@@ -27,8 +27,8 @@ def joint_sections(tables: Mapping[str, pd.DataFrame]) -> list[Section]:
         sections.append(Section("What agreement depends on", _SENSITIVITY, (_sensitivity(tables["sensitivity"]),)))
     if len(tables["decay"]):
         decay = tables["decay"]
-        blocks = (_decay_figure(decay), _decay(decay))
-        sections.append(Section("How long a log has fed on itself", _DECAY, blocks))
+        compared = (_decay_figure(decay),) if decay["beyond"].notna().any() else ()
+        sections.append(Section("How long a log has fed on itself", _DECAY, (*compared, _decay(decay))))
     if len(tables["estimates"]):
         told = estimators_table(tables["estimates"]).merge(_agreement_of_estimates(tables), "left")
         sections.append(Section("What off-policy estimators said", _ESTIMATES, (_estimates(told),)))

@@ -33,7 +33,7 @@ def limits_section(tables: Mapping[str, pd.DataFrame]) -> Section:
     else:
         said.append(
             f"Half of the intervals of agreement are wider than {width:.2f}: numbers that lie closer than that can't "
-            "be told apart one by one, and the first of many flatters itself."
+            "be told apart by their intervals, and the first of many flatters itself."
         )
     if num_seeds < 3:
         said.append("With so few seeds, intervals over seeds rest on one or two differences.")

@@ -117,6 +117,9 @@ def test_every_table_has_its_section(tables: dict[str, pd.DataFrame]) -> None:
     turned = decay[(decay["log of"] == "mf") & (decay["days of log"] == 32) & (decay["change"].abs() > 0.01)]
     assert len(turned) == 1 and turned["beyond random logs"].item() == pytest.approx(turned["change"].item())
     assert decay.loc[decay["days of log"] == 16, "interval of the change"].eq("").all()
+    alone = tables["decay"].assign(beyond=np.nan)  # no log of a policy that never learns
+    (told,) = (one for one in joint_sections(tables | {"decay": alone}) if one.title.startswith("How long"))
+    assert [type(block) for block in told.blocks] == [Table]
     switched = table_of(sections["What agreement depends on"])
     assert switched.loc[switched["switched off"] == "nothing", "change"].isna().all()
     none = {

@@ -70,11 +70,13 @@ class Examined(Target):
     def gains(self, log: InteractionLog) -> Float32[A, "rows slots"]:
         if self.relative and len(self.relative) != log.num_slots:
             raise ValueError(f"relative must have a number for each of {log.num_slots} slots, got {len(self.relative)}")
-        if not self.relative and np.isnan(log.propensity[log.slate >= 0]).any():
+        if self.relative:
+            examination = Examination(np.array(self.relative), np.zeros(len(self.relative)))
+        elif _has_propensities(log):
+            examination = by_propensities(log)
+        else:
             return np.full(log.clicks.shape, np.nan, np.float32)
-        known = Examination(np.array(self.relative), np.zeros(len(self.relative)))
-        weights = (known if self.relative else by_propensities(log)).weights(self.most_weight)
-        return (log.clicks * weights).astype(np.float32)
+        return (log.clicks * examination.weights(self.most_weight)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Unselected(Target):
         return "clicked items are relevant, each by how rarely it was shown there"
 
     def gains(self, log: InteractionLog) -> Float32[A, "rows slots"]:
-        if np.isnan(log.propensity[log.slate >= 0]).any():
+        if not _has_propensities(log):
             return np.full(log.clicks.shape, np.nan, np.float32)
         weights = inverse_propensities(log, whole=False, most_weight=self.most_weight)
         return (log.clicks * weights).astype(np.float32)
@@ -204,3 +206,7 @@ class TrueChoice(Target):
 
     def gains(self, log: InteractionLog) -> Float32[A, "rows slots"]:
         raise ValueError("the true choice is not in a log: give the requests the truth of its moments")
+
+
+def _has_propensities(log: InteractionLog) -> bool:
+    return not np.isnan(log.propensity[log.slate >= 0]).any()
