@@ -1,8 +1,10 @@
 """A scenario's command line: a profile, whose values its options replace, and a display of progress."""
 
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +20,11 @@ from recsim_lab.evaluation.run_folder import RunFolder
 
 Config = TypeVar("Config")
 console = Console()
+
+_SECONDS_OF_SPEED = 600.0
+"""The time left is told from as many seconds past: pieces of work differ."""
+_SECONDS_BETWEEN_LINES = 60.0
+"""Where the output is no terminal, so that a live line cannot be seen."""
 
 
 def parse(profiles: Mapping[str, Config], description: str) -> Config:
@@ -63,14 +70,25 @@ class Counter:
     def __init__(self, progress: Progress, title: str) -> None:
         self._progress = progress
         self._task = progress.add_task(title, total=None, last="starting")
+        self._told = time.monotonic()
 
     def __call__(self, last: str, done: int, total: int) -> None:
         self._progress.update(self._task, completed=done, total=total, last=last)
+        if not console.is_terminal and time.monotonic() - self._told >= _SECONDS_BETWEEN_LINES:
+            self._told = time.monotonic()
+            task = self._progress.tasks[self._task]
+            passed, left = (
+                "unknown" if seconds is None else timedelta(seconds=round(seconds))
+                for seconds in (task.elapsed, task.time_remaining)
+            )
+            line = f"{task.description}: {done} of {total}, time {passed}, left {left}; {last}"
+            console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 @contextmanager
 def counting(title: str) -> Iterator[Counter]:
-    """A live line with a bar, the count, the time passed and the time left; an interrupt ends the program."""
+    """A live line with a bar, the count, the time passed and the time left, or a line a minute where the output is no
+    terminal; an interrupt ends the program."""
     columns = (
         TextColumn("{task.description}", table_column=Column(no_wrap=True)),
         BarColumn(bar_width=12),
@@ -81,7 +99,7 @@ def counting(title: str) -> Iterator[Counter]:
         TextColumn("{task.fields[last]}", style="dim", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )
     try:
-        with Progress(*columns, console=console, expand=True) as progress:
+        with Progress(*columns, console=console, expand=True, speed_estimate_period=_SECONDS_OF_SPEED) as progress:
             yield Counter(progress, title)
     except KeyboardInterrupt:
         console.print("stopped")

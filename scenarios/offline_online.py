@@ -195,6 +195,8 @@ def sensitivity_plans(config: Config) -> dict[str, Plan]:
     world = config.worlds[0]
     joint = "," if ":" in world else ":"
     agents = tuple(agent for agent in config.light_agents if agent in config.agents)
+    if not agents:
+        raise ValueError(f"sensitivity needs some of light_agents among agents: {', '.join(config.light_agents)}")
     base = replace(plan_of(config), worlds=(world,), agents=agents, retrain_every=0, references=())
     switched = {name: replace(base, worlds=(f"{world}{joint}{off}",)) for name, off in SWITCHES.items()}
     return switched | {"rules": replace(base, rules=False)}

@@ -114,7 +114,7 @@ def check_probabilities(told: Probabilities, whose: str) -> None:
 
 
 def check_propensities(
-    policy: Policy, request: Observation, num_slots: int, num_draws: int = 200_000, seed: int = 0
+    policy: Policy, request: Observation, num_slots: int, num_draws: int = 100_000, seed: int = 0
 ) -> None:
     """Over many draws for one request, items and slates appear as often as the probabilities say.
 

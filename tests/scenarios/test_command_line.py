@@ -1,10 +1,13 @@
 """Wrong profiles are named, and an interrupted run ends without a traceback."""
 
+import re
 import sys
+import time
 from dataclasses import dataclass
 
 import pytest
 
+from scenarios import command_line
 from scenarios.command_line import counting, parse
 
 
@@ -38,3 +41,18 @@ def test_an_interrupted_run_stops_without_a_traceback(capsys: pytest.CaptureFixt
         raise KeyboardInterrupt
     assert stopped.value.code == 130
     assert "stopped" in capsys.readouterr().out
+
+
+def test_where_output_is_no_terminal_lines_tell_how_far_the_work_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command_line, "_SECONDS_BETWEEN_LINES", 0.0)
+    with counting("Work") as count:
+        # 8 were done before: they say nothing of how fast this process is.
+        for done in (8, 9, 10, 11):
+            count(f"piece {done}", done, 12)
+            time.sleep(0.1)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Work: ")]
+    assert len(lines) == 4
+    assert re.fullmatch(r"Work: 8 of 12, time 0:00:\d\d, left unknown; piece 8", lines[0])
+    assert re.fullmatch(r"Work: 11 of 12, time 0:00:\d\d, left 0:00:\d\d; piece 11", lines[-1])

@@ -96,6 +96,7 @@ def test_a_second_run_goes_on_from_the_first(finished, capsys, monkeypatch):
         ("--agents nope", "error: agent must be one of random"),
         ("--agents mf:dim=x", "error: dim must be"),
         ("--test-days 9 --log-days 5", "error: test_days must be"),
+        ("--sensitivity --light-agents ease --agents random mf", "error: sensitivity needs some of light_agents among agents: ease"),
         ("--name ../elsewhere", "error: name must be a folder's name"),
     ],
 )
