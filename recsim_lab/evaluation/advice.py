@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
+from recsim_lab.evaluation.across_worlds import FEWEST_WORLDS
 from recsim_lab.evaluation.agreement import KEYS
 from recsim_lab.evaluation.contrasts import interval_of, resampled_spearman
 from recsim_lab.evaluation.plan import ORACLE
@@ -21,6 +24,7 @@ from recsim_lab.evaluation.protocols import (
     TemporalSplit,
     Unselected,
 )
+from recsim_lab.evaluation.statistics import holm, mean_interval
 
 COLUMNS = (
     *("world", "logging_policy", "advice", "advised", "instead_of", "online_metric"),
@@ -107,3 +111,25 @@ def advice_table(
                     }
                 )
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def advice_over_worlds(advice: pd.DataFrame) -> pd.DataFrame:
+    """Each comparison of an `advice_table` with worlds as the units: a row per online metric, logging policy and pair.
+
+    `difference` is the mean over worlds of the paired differences, `low` and `high` its 95% Student t interval over
+    worlds, `p_value` that of no difference, and `p_holm` the same corrected for all comparisons of the online metric.
+    Intervals and p-values are NaN of fewer than three worlds, which can't tell.
+    """
+    keys = ["online_metric", "logging_policy", "advice", "advised", "instead_of"]
+    rows = []
+    for key, group in advice.groupby(keys, sort=False):
+        differences = group["difference"].dropna().to_numpy(float)
+        found = mean_interval(differences)
+        enough = len(differences) >= FEWEST_WORLDS
+        p_value = stats.ttest_1samp(differences, 0.0).pvalue if enough and differences.any() else np.nan
+        low, high = (found.low, found.high) if enough else (np.nan, np.nan)
+        rows.append((*key, found.estimate, low, high, p_value, len(differences)))
+    table = pd.DataFrame(rows, columns=[*keys, "difference", "low", "high", "p_value", "num_worlds"])
+    by_metric = table.groupby("online_metric", sort=False)["p_value"]
+    table["p_holm"] = by_metric.transform(lambda p_values: holm(p_values.to_numpy(float)))
+    return table

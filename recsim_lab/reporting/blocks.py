@@ -167,12 +167,14 @@ Block = Figure | Table | KeyNumbers | Details
 class Section:
     """A heading, some text, and what follows it.
 
-    In `text` a blank line parts paragraphs and backticks set code; all else is shown as written.
+    In `text` a blank line parts paragraphs and backticks set code; all else is shown as written. The contents leave it
+    out unless `listed`.
     """
 
     title: str
     text: str = ""
     blocks: tuple[Block, ...] = ()
+    listed: bool = True
 
     def __post_init__(self) -> None:
         if not self.title.strip():

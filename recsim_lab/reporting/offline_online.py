@@ -9,7 +9,7 @@ import pandas as pd
 
 from recsim_lab.evaluation.agreement import MULTIPLE_COMPARISONS_NOTE
 from recsim_lab.evaluation.statistics import separated_pairs
-from recsim_lab.reporting.blocks import MISSING, Figure, KeyNumber, KeyNumbers, Section, Table
+from recsim_lab.reporting.blocks import MISSING, Details, Figure, KeyNumber, KeyNumbers, Section, Table
 from recsim_lab.reporting.figures import (
     agreement_heatmap,
     agreement_ranking,
@@ -18,6 +18,7 @@ from recsim_lab.reporting.figures import (
     offline_online_scatter,
 )
 from recsim_lab.reporting.names import column_name, metric_name, short_world_names
+from recsim_lab.reporting.offline_online_across import across_answers, across_section
 from recsim_lab.reporting.offline_online_joint import joint_sections
 from recsim_lab.reporting.offline_online_scope import deployments_section, limits_section, protocols_section
 from recsim_lab.reporting.offline_online_tables import (
@@ -55,7 +56,9 @@ def write_offline_online_report(
     """
     names = short_world_names(list(tables["scores"]["world"]))
     tables = {
-        name: table.assign(world=table["world"].map(names)) if "world" in table else table
+        name: table.assign(
+            **{column: table[column].map(names) for column in ("world", "least_world") if column in table}
+        )
         for name, table in tables.items()
     }
     scores, daily, correlations = tables["scores"], tables["daily"], tables["correlations"]
@@ -65,7 +68,8 @@ def write_offline_online_report(
         some, agreement = with_references(scores, arm), arm.of(correlations)
         days = with_references(daily, arm)
         usual = predictors_of(usual_metrics(agreement))
-        answers.append(answer_of(arm.words, usual))
+        answer = answer_of(arm.words, usual)
+        answers.append(answer)
         parts = _parts_of_naive(arm.of(tables["attribution"]))
         figures = {
             "scatter": offline_online_scatter(some, list(SHOWN_PROTOCOLS), f"online/{MAIN_METRIC}", families),
@@ -76,15 +80,27 @@ def write_offline_online_report(
         }
         for name, figure in figures.items():
             write_figure(folder / "figures" / f"{arm.file_name}-{name}.svg", figure)
-        sections += _sections_of(arm, some, correlations, usual, figures)
+        sections += _sections_of(arm, answer, some, correlations, usual, figures)
+    over_worlds = []
+    if len(names) > 1:
+        by_log = {logging: place for place, logging in enumerate(dict.fromkeys(scores["logging_policy"]))}
+        across, agreement = (
+            table.sort_values("logging_policy", key=lambda column: column.map(by_log), kind="stable")
+            for table in (tables["across"], correlations)
+        )
+        answers = across_answers(across, tables["decisions"])
+        over_worlds = [across_section(agreement, across)]
+        for figure in (block for block in over_worlds[0].blocks if isinstance(block, Figure)):
+            write_figure(folder / "figures" / "over-worlds.svg", figure)
     path = folder / "report.html"
     write_report(
         path,
         "Which offline number predicts engagement?",
         "Agents learned from logs, were scored offline under many protocols, and then served the same simulated users. "
-        "This report says how well each offline number predicted what they earned, and what parts them.\n\n"
+        "This report says how well each offline number predicted what they earned, and why they part.\n\n"
         + "\n\n".join(answers),
         [
+            *over_worlds,
             limits_section(tables),
             *joint_sections(tables),
             *sections,
@@ -98,7 +114,12 @@ def write_offline_online_report(
 
 
 def _sections_of(
-    arm: Arm, some: pd.DataFrame, correlations: pd.DataFrame, usual: pd.DataFrame, figures: Mapping[str, Figure]
+    arm: Arm,
+    answer: str,
+    some: pd.DataFrame,
+    correlations: pd.DataFrame,
+    usual: pd.DataFrame,
+    figures: Mapping[str, Figure],
 ) -> list[Section]:
     competing = some[some["family"] != "oracle"]
     by_seed = competing.pivot(index="agent", columns="seed", values=f"online/{MAIN_METRIC}").to_numpy(float)
@@ -109,7 +130,7 @@ def _sections_of(
             _best_number(usual),
             KeyNumber(
                 MISSING if np.isnan(ceiling) else f"{ceiling:.2f}",
-                "ceiling",
+                "ceiling (test-retest)",
                 "the correlation of clicks per slate with itself under other luck",
             ),
             KeyNumber(
@@ -120,17 +141,26 @@ def _sections_of(
         )
     )
     ladder = (
-        [Section(f"{arm.words}: what parts them", _LADDER, (figures["waterfall"],))] if "waterfall" in figures else []
+        [Section(f"{arm.words}: why offline and online disagree", _LADDER, (figures["waterfall"],), listed=False)]
+        if "waterfall" in figures
+        else []
     )
     return [
         Section(
             f"{arm.words}: which offline number to trust",
+            f"{answer}\n\n"
             "Each dot is the Spearman correlation between an offline number and clicks per slate (the metrics that "
             "people usually quote, under every protocol; the rest is in `correlations.csv`), computed over "
             "agents within a seed and averaged over seeds: 1 means that the log ranks the agents as the users do, "
             "0 that it says nothing. Bars are 95% bootstrap intervals over agent families and seeds.\n\n"
             + MULTIPLE_COMPARISONS_NOTE,
-            (numbers, figures["ranking"], _predictors_table(usual), figures["scatter"], _sets_table(arm, correlations)),
+            (
+                numbers,
+                figures["ranking"],
+                Details(f"All {len(usual)} usual numbers", (_predictors_table(usual),)),
+                figures["scatter"],
+                _sets_table(arm, correlations),
+            ),
         ),
         *ladder,
         Section(
@@ -141,6 +171,7 @@ def _sections_of(
             "slate, because an item once shown or consumed may not come back: the oracle has less left to show at "
             "its own requests.",
             (figures["days"], _ladder_table(ladder_of(some))),
+            listed=False,
         ),
         Section(
             f"{arm.words}: other offline and online numbers",
@@ -148,6 +179,7 @@ def _sections_of(
             "better (regret, churn, days until return). Left out are metrics that repeat others here (most slates "
             "have one click, so recall and precision follow the hit rate); all are in `correlations.csv`.",
             (figures["heatmap"],),
+            listed=False,
         ),
     ]
 
@@ -158,8 +190,8 @@ _LADDER = (
     "clicked, what users would have taken with everything in sight), the split, the rules of production. Then what "
     "the slates of whole visits would earn of the users as they are, in expectation, takes the place of foreseeing "
     "clicks. Then users change, under other luck: that replicate's own luck is in this part too, which is why it lies "
-    "below zero even where nobody changes. What is left is luck alone. The parts sum to what the number lacks; other "
-    "numbers are in `attribution.csv`."
+    "below zero where nobody changes, up to chance. What is left is luck. The parts sum to what the number lacks; "
+    "other numbers are in `attribution.csv`."
 )
 
 
@@ -179,10 +211,10 @@ def _common_protocols(correlations: pd.DataFrame) -> pd.DataFrame:
 def _best_number(usual: pd.DataFrame) -> KeyNumber:
     if usual.empty:
         return KeyNumber("none", "best Spearman correlation with clicks per slate", "no number is defined")
-    best = usual.iloc[0]
+    best, _ = best_of(usual)
     return KeyNumber(
         f"{best['spearman']:.2f}",
-        "best Spearman correlation with clicks per slate",
+        "highest Spearman correlation with clicks per slate",
         f"{column_name('offline/' + best['protocol'] + '/' + best['offline_metric'])}, 95% interval "
         f"{interval_words(best['spearman_low'], best['spearman_high'])}",
     )
@@ -290,21 +322,30 @@ def _sets_table(arm: Arm, correlations: pd.DataFrame) -> Table:
     )
 
 
+def best_of(predictors: pd.DataFrame) -> tuple[pd.Series, bool]:
+    """The highest number, and whether more numbers agree by more than chance than chance alone would give; where they
+    do, it is the highest of those."""
+    surely = predictors[predictors["spearman_low"] > 0]
+    told = len(surely) > 0.025 * len(predictors)
+    return (surely if told else predictors).iloc[0], told
+
+
 def answer_of(where: str, predictors: pd.DataFrame) -> str:
     """What the study found, in two sentences that claim no more than the intervals allow."""
     if predictors.empty:
         return f"{where}: no offline number could be compared."
-    surely = predictors[predictors["spearman_low"] > 0]
-    sure, best = len(surely), (surely if len(surely) else predictors).iloc[0]
+    best, told = best_of(predictors)
+    sure = int((predictors["spearman_low"] > 0).sum())
     interval = "too few agents or seeds for an interval"
     if not np.isnan(best["spearman_low"]):
         interval = f"95% interval {interval_words(best['spearman_low'], best['spearman_high'])}"
     name = column_name("offline/" + best["protocol"] + "/" + best["offline_metric"])
-    if not sure:
+    if not told:
+        some = f"{sure or 'none'} of the {len(predictors)} usual numbers {'agree' if sure > 1 else 'agrees'}"
+        alone = ", and chance alone would give as many" if sure else ""
         return (
-            f"{where}: none of the {len(predictors)} usual numbers agrees with {metric_name(MAIN_METRIC)} by more than "
-            f"chance, so that this study can recommend none. Highest was {name} (Spearman {best['spearman']:.2f}, "
-            f"{interval})."
+            f"{where}: {some} with {metric_name(MAIN_METRIC)} by more than chance{alone}, so that this study can "
+            f"recommend none. Highest was {name} (Spearman {best['spearman']:.2f}, {interval})."
         )
     return (
         f"{where}: of the {len(predictors)} usual numbers, {sure} {'agrees' if sure == 1 else 'agree'} with "

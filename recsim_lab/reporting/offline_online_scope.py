@@ -10,11 +10,8 @@ from recsim_lab.evaluation.statistics import mean_interval
 from recsim_lab.reporting.blocks import Section, Table
 from recsim_lab.reporting.figures.base import counted
 from recsim_lab.reporting.names import protocol_name
-from recsim_lab.reporting.offline_online_tables import MAIN_METRIC, main_deployment, usual_metrics
+from recsim_lab.reporting.offline_online_tables import MAIN_METRIC, MAIN_NUMBER, main_deployment, usual_metrics
 from recsim_lab.reporting.words import Estimate, listed
-
-_NUMBER = ("temporal-full", "ndcg@10")
-"""The number whose agreement is told of every deployment."""
 
 
 def limits_section(tables: Mapping[str, pd.DataFrame]) -> Section:
@@ -27,13 +24,21 @@ def limits_section(tables: Mapping[str, pd.DataFrame]) -> Section:
         f"{counted(num_seeds, 'seed')} and {counted(agents['agent'].nunique(), 'agent')} of "
         f"{counted(agents['family'].nunique(), 'kind')}."
     ]
+    served = tables["daily"][tables["daily"]["family"] != ORACLE]
+    arm = ["world", "logging_policy", "deployment", "agent", "seed"]
+    slates = served.groupby(arm)["num_slates"].sum()
+    by_world = slates.groupby("world").mean()
+    said.append(
+        f"Each agent served {counted(served['day'].nunique(), 'day')} of a seed, in the mean {slates.mean():,.0f} "
+        f"slates ({by_world.min():,.0f} to {by_world.max():,.0f} by world)."
+    )
     width = _usual_width(correlations)
     if np.isnan(width):
         said.append("It has too few agent families or seeds for intervals: no number can be told from another.")
     else:
         said.append(
-            f"Half of the intervals of agreement are wider than {width:.2f}: numbers that lie closer than that can't "
-            "be told apart by their intervals, and the first of many flatters itself."
+            f"Half of the intervals of agreement are wider than {width:.2f}: a number's place among others is mostly "
+            "luck, and the first of many flatters itself. Paired differences, as in `Advice, tested`, are known better."
         )
     if num_seeds < 3:
         said.append("With so few seeds, intervals over seeds rest on one or two differences.")
@@ -94,7 +99,7 @@ def protocols_section(table: pd.DataFrame) -> Section:
 
 def deployments_section(scores: pd.DataFrame, correlations: pd.DataFrame) -> Section:
     """What agents earn as they were scored, taught the whole log, and learning on."""
-    protocol, metric = _NUMBER
+    protocol, metric = MAIN_NUMBER
     agreement = correlations[
         (correlations["protocol"] == protocol)
         & (correlations["offline_metric"] == metric)

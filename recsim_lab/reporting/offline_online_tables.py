@@ -11,6 +11,8 @@ from recsim_lab.evaluation.units import safe_name
 
 MAIN_METRIC = "clicks_per_slate"
 """The online metric that the report is about."""
+MAIN_NUMBER = ("temporal-full", "ndcg@10")
+"""Protocol and metric of the offline number that is quoted most."""
 BASELINE = "popularity"
 """The agent that all others are compared with, where it took part."""
 HEATMAP_METRICS = ("hr", "ndcg", "mrr", "auc")

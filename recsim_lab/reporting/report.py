@@ -123,7 +123,7 @@ def write_report(
         title=title,
         lead=lead,
         sections=[
-            (section, _with_unique_ids(section.blocks, f"s{place}")) for place, section in enumerate(sections, 1)
+            (place, section, _with_unique_ids(section.blocks, f"s{place}")) for place, section in enumerate(sections, 1)
         ],
         provenance=provenance,
         light=css_variables(dark=False),

@@ -5,12 +5,13 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
-from recsim_lab.evaluation.advice import Advice, advice_table, usual_advice
+from recsim_lab.evaluation.advice import Advice, advice_over_worlds, advice_table, usual_advice
 from recsim_lab.evaluation.agreement import agreement_table
 from recsim_lab.evaluation.attribution import PARTS, REMEDIES, Ladder, attribution_table
 from recsim_lab.evaluation.contrasts import interval_of, resampled_spearman
-from recsim_lab.evaluation.decisions import WHICHEVER, decisions_table
+from recsim_lab.evaluation.decisions import AGENT_ELSEWHERE, SECOND_RUN, WHICHEVER, decisions_table, yardsticks_table
 from recsim_lab.evaluation.plan import EXPECTED
 from recsim_lab.evaluation.protocols import Protocol, RandomSplit, Sampled, TemporalSplit, usual_protocols
 from recsim_lab.evaluation.sensitivity import decay_table, sensitivity_table
@@ -127,6 +128,35 @@ def test_advice_is_a_paired_difference(scores: pd.DataFrame) -> None:
     assert (nothing["difference"], nothing["low"], nothing["high"]) == (0, 0, 0)
 
 
+def test_advice_is_tested_with_worlds_as_units() -> None:
+    """p of a t test over three and over two worlds by hand, and Holm's correction within a metric."""
+    differences = {"rules": [0.3, 0.5, 0.4], "targets": [0.1, -0.1, 0.1], "none": [0.2, 0.4]}
+    rows = [
+        {
+            "world": f"world{world}",
+            "logging_policy": "mf",
+            "advice": advice,
+            "advised": "a/auc",
+            "instead_of": "b/auc",
+            "online_metric": metric,
+            "difference": value,
+        }
+        for metric in ("clicks_per_slate", "satisfaction")
+        for advice, values in differences.items()
+        for world, value in enumerate(values)
+    ]
+    table = advice_over_worlds(pd.DataFrame(rows)).set_index(["online_metric", "advice"])
+    for metric in ("clicks_per_slate", "satisfaction"):
+        rules, targets, none = (table.loc[(metric, advice)] for advice in differences)
+        p_value = 2 * stats.t.sf(0.4 / (0.1 / np.sqrt(3)), 2)
+        assert (rules["difference"], rules["p_value"]) == pytest.approx((0.4, p_value))
+        assert rules["p_holm"] == pytest.approx(2 * p_value) and targets["p_holm"] == pytest.approx(targets["p_value"])
+        margin = stats.t.ppf(0.975, 2) * 0.1 / np.sqrt(3)
+        assert (rules["low"], rules["high"]) == pytest.approx((0.4 - margin, 0.4 + margin))
+        assert none["difference"] == pytest.approx(0.3) and none[["low", "p_value", "p_holm"]].isna().all()
+    assert advice_over_worlds(pd.DataFrame(rows).iloc[:0]).empty
+
+
 def test_decisions_are_judged_where_they_were_not_made() -> None:
     """Of three numbers, one is best in two worlds and ruinous in the other two; one is never bad. A fourth tells of few
     agents, so that its losses are not against the best."""
@@ -160,6 +190,37 @@ def test_decisions_are_judged_where_they_were_not_made() -> None:
     assert (gambler["least_possible"], gambler["loss_of_any_number"]) == pytest.approx((0.1, 0.3))
     one_world = pd.DataFrame(rows).query("world == 'world0'")
     assert decisions_table(one_world).empty
+
+
+def test_numbers_are_held_against_choices_without_any() -> None:
+    """Two agents and Random in four worlds: `good` earns 1 in three of them and .8 in the last, `odd` .5 and 1."""
+    earned = {"good": [1.0, 1.0, 1.0, 0.8], "odd": [0.5, 0.5, 0.5, 1.0], "random": [9.0] * 4, "oracle": [9.0] * 4}
+    rows = [
+        {
+            "world": f"world{world}",
+            "logging_policy": "mf",
+            "deployment": "refit",
+            "agent": agent,
+            "family": agent,
+            "seed": seed,
+            "online/clicks_per_slate": 10 * value,
+            # A second run that errs in one seed of two.
+            "replicate/clicks_per_slate": value if seed else {"good": 1, "odd": 2, "random": 3, "oracle": 3}[agent],
+        }
+        for agent, values in earned.items()
+        for world, value in enumerate(values)
+        for seed in (0, 1)
+    ]
+    table = yardsticks_table(pd.DataFrame(rows)).set_index("number")
+    assert list(table.index) == [AGENT_ELSEWHERE, SECOND_RUN]
+    elsewhere, second = table.loc[AGENT_ELSEWHERE], table.loc[SECOND_RUN]
+    # `good` is chosen in every half. The last world is in half of the halves that follow, of two worlds each.
+    assert elsewhere["loss_where_followed"] == pytest.approx(0.2 / 4)
+    assert elsewhere["loss_of_any_number"] == pytest.approx(np.mean([0, 0, 0, 0.2, 0.5, 0.5, 0.5, 0]))
+    assert second["loss_where_followed"] == pytest.approx((3 * 0.5 / 2) / 4)
+    assert list(yardsticks_table(pd.DataFrame(rows).drop(columns="replicate/clicks_per_slate"))["number"]) == [
+        AGENT_ELSEWHERE
+    ]
 
 
 def test_a_switch_is_compared_with_nothing_switched(scores: pd.DataFrame) -> None:

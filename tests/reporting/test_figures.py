@@ -271,7 +271,7 @@ def test_waterfall_leads_from_agreement_to_one(attribution):
     figure = attribution_waterfall(attribution)
     written = texts(figure)
     assert any(text.startswith("agreement of this number: 0.40") for text in written)
-    assert any(text.endswith("recommending: 0.25") for text in written)
+    assert any(text.endswith("slates valued: 0.25") for text in written)
     with pytest.raises(ValueError, match="each part of one number once"):
         attribution_waterfall(attribution.iloc[1:])
 

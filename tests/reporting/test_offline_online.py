@@ -4,14 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recsim_lab.evaluation.across_worlds import across_worlds_table
 from recsim_lab.evaluation.advice import advice_table, usual_advice
 from recsim_lab.evaluation.agreement import agreement_table
-from recsim_lab.evaluation.decisions import decisions_table
+from recsim_lab.evaluation.decisions import AGENT_ELSEWHERE, WHICHEVER, decisions_table, yardsticks_table
 from recsim_lab.evaluation.plan import EXPECTED
 from recsim_lab.evaluation.protocols import usual_protocols
 from recsim_lab.evaluation.sensitivity import DECAY_COLUMNS, SENSITIVITY_COLUMNS, decay_table, sensitivity_table
 from recsim_lab.reporting.blocks import Section, Table
 from recsim_lab.reporting.offline_online import answer_of
+from recsim_lab.reporting.offline_online_across import across_answers, across_section
 from recsim_lab.reporting.offline_online_joint import joint_sections
 from recsim_lab.reporting.offline_online_scope import deployments_section, limits_section, protocols_section
 
@@ -87,12 +89,14 @@ def tables(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {
         "scores": scores,
         "correlations": correlations,
-        "decisions": decisions_table(correlations),
+        "decisions": pd.concat([decisions_table(correlations), yardsticks_table(scores)], ignore_index=True),
         "advice": advice_table(scores, usual_advice(8), ("clicks_per_slate",), num_bootstrap=40),
         "sensitivity": sensitivity_table({"nothing": first, "drift": worse}, num_bootstrap=40),
         "decay": decay_table({16: first, 32: mf_worse}, num_bootstrap=40),
         "estimates": estimates,
         "protocols": protocols,
+        "across": across_worlds_table(correlations),
+        "daily": pd.concat([scores.assign(day=day, num_slates=10) for day in range(4)]),
     }
 
 
@@ -112,6 +116,9 @@ def test_every_table_has_its_section(tables: dict[str, pd.DataFrame]) -> None:
     ]
     estimators = table_of(sections["What off-policy estimators said"]).set_index("estimator")
     assert estimators.loc["ips", ["refused", "over agents"]].tolist() == [0.5, 4.0]
+    assert estimators["Spearman"].isna().all()
+    of_enough = tables | {"correlations": tables["correlations"].assign(num_agents=8)}
+    estimators = table_of(joint_sections(of_enough)[-1]).set_index("estimator")
     assert estimators.loc["ips", "Spearman"] > 0.5 and np.isnan(estimators.loc["direct", "Spearman"])
     decay = table_of(sections["How long a log has fed on itself"])
     turned = decay[(decay["log of"] == "mf") & (decay["days of log"] == 32) & (decay["change"].abs() > 0.01)]
@@ -129,8 +136,31 @@ def test_every_table_has_its_section(tables: dict[str, pd.DataFrame]) -> None:
     assert len(joint_sections(tables | none)) == 3
 
 
+def test_advice_over_worlds_is_told_with_its_correction(tables: dict[str, pd.DataFrame]) -> None:
+    def told(advice: pd.DataFrame) -> str:
+        return next(
+            section.text for section in joint_sections(tables | {"advice": advice}) if "Advice" in section.title
+        )
+
+    advice = tables["advice"]
+    assert "Over so few worlds, no comparison can be tested" in told(advice)
+    first = (advice["logging_policy"] == "mf") & (advice["advised"] + advice["instead_of"]).str.contains("return")
+    jitter = np.random.default_rng(2)
+    many = pd.concat(
+        advice[advice["world"] == WORLDS[0]].assign(
+            world=f"world{number}",
+            difference=lambda table: np.where(first[table.index], 0.5, 0) + jitter.normal(0, 0.01, len(table)),
+        )
+        for number in range(6)
+    )
+    words = told(many)
+    assert "With the 6 worlds as units" in words and "and 1 after Holm's correction" in words
+    assert "temporal, full instead of temporal, full, return (log of mf): +0." in words
+
+
 def test_a_study_says_what_it_cannot_tell(tables: dict[str, pd.DataFrame]) -> None:
     whole = limits_section(tables).text
+    assert "served 4 days of a seed, in the mean 40 slates (40 to 40 by world)" in whole
     assert "2 worlds, logs of 2 kinds, 3 seeds and 8 agents of 8 kinds" in whole
     assert "by halving 2 worlds" in whole and "does not tell" not in whole
     width = float(whole.partition("wider than ")[2].partition(":")[0])
@@ -173,3 +203,29 @@ def test_the_answer_is_a_number_that_agrees_by_more_than_chance() -> None:
     unsure = answer_of("here", predictors.assign(spearman_low=-0.5))
     assert "can recommend none" in unsure and "a, full" in unsure
     assert answer_of("here", predictors.iloc[:0]).endswith("could be compared.")
+    # One of fifty is what chance gives.
+    many = pd.concat([predictors.iloc[:1]] * 49 + [predictors.iloc[1:2]], ignore_index=True)
+    by_chance = answer_of("here", many)
+    assert "1 of the 50 usual numbers agrees" in by_chance and "can recommend none" in by_chance
+    assert "a, full" in by_chance and "b, full" not in by_chance
+
+
+def test_the_worlds_together_come_first(tables: dict[str, pd.DataFrame]) -> None:
+    of_model, of_random = across_answers(tables["across"], tables["decisions"])
+    assert of_random.startswith("Log of random, mean of 2 worlds: the ") and "less than from" not in of_random
+    assert "too few worlds for an interval" in of_model
+    found = tables["across"].set_index(["logging_policy", "deployment", "protocol"])
+    quoted = found.loc[("mf", "refit", "temporal-full")]
+    word = "less" if quoted["less_than_random"] >= 0 else "more"
+    assert f"{abs(quoted['less_than_random']):.2f} {word} than from random slates" in of_model
+    chosen = tables["decisions"].query("logging_policy == 'mf' and deployment == 'refit'").set_index("number")
+    assert f"lost {chosen.loc[WHICHEVER, 'loss_where_followed']:.1%} of the best agent's clicks" in of_model
+    assert f"elsewhere {chosen.loc[AGENT_ELSEWHERE, 'loss_where_followed']:.1%}." in of_model
+    many = tables["across"].assign(num_worlds=6, low=0.1, high=0.3, less_low=-0.2, less_high=0.4)
+    of_model, _ = across_answers(many, tables["decisions"].iloc[:0])
+    assert "95% interval over worlds 0.10" in of_model and "Following" not in of_model
+    section = across_section(tables["correlations"], tables["across"])
+    figure, details = section.blocks
+    assert len(figure.panels) == 2 and "NDCG@10" in figure.alt
+    (table,) = details.blocks
+    assert len(table.frame) == 2 * len([p for p in PROTOCOLS if not p.knows_truth])

@@ -64,7 +64,7 @@ def test_tables_and_report_are_there(finished):
     agreement = main.set_index(["protocol", "offline_metric"])["spearman"]
     assert len(total) == 72
     pd.testing.assert_series_equal(total, 1 - agreement[total.index], check_names=False)
-    for name in ("sensitivity", "advice", "decay", "decisions"):
+    for name in ("across", "sensitivity", "advice", "decay", "decisions"):
         assert (results / f"{name}.csv").exists()
     assert {"offline/temporal-full/ndcg@10", "offline/random-sampled100/auc", "online/regret"} <= set(scores.columns)
     pd.testing.assert_frame_equal(pd.read_parquet(results / "scores.parquet"), scores)
@@ -96,7 +96,10 @@ def test_a_second_run_goes_on_from_the_first(finished, capsys, monkeypatch):
         ("--agents nope", "error: agent must be one of random"),
         ("--agents mf:dim=x", "error: dim must be"),
         ("--test-days 9 --log-days 5", "error: test_days must be"),
-        ("--sensitivity --light-agents ease --agents random mf", "error: sensitivity needs some of light_agents among agents: ease"),
+        (
+            "--sensitivity --light-agents ease --agents random mf",
+            "error: sensitivity needs some of light_agents among agents: ease",
+        ),
         ("--name ../elsewhere", "error: name must be a folder's name"),
     ],
 )

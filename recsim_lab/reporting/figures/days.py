@@ -27,6 +27,7 @@ from recsim_lab.reporting.palette import family_styles
 from recsim_lab.reporting.svg import inline_svg
 
 _LABEL_GAP = 10.0
+_MOST_BANDS = 12
 # Agents of one family share its colour and differ by dashes, in order of their names.
 _DASHES = ((), (4, 1.5), (1.2, 1.2), (5, 1.5, 1.2, 1.5), (8, 2), (3, 1, 1, 1, 1, 1))
 
@@ -34,7 +35,8 @@ _DASHES = ((), (4, 1.5), (1.2, 1.2), (5, 1.5, 1.2, 1.5), (8, 2), (3, 1, 1, 1, 1,
 def engagement_over_days(
     daily: pandas.DataFrame, metric: str = "clicks_per_slate", families: Sequence[str] | None = None
 ) -> Figure:
-    """The metric's mean over seeds on each day, with bands of 95% t intervals from three seeds on.
+    """The metric's mean over seeds on each day, with bands of 95% t intervals from three seeds on, unless there are so
+    many agents that bands would hide lines.
 
     `daily` has columns `agent`, `family`, `seed`, `day` and the metric, for one world, logging policy and
     deployment. `families` fixes the colours: pass the same list to all figures of a report.
@@ -56,7 +58,8 @@ def engagement_over_days(
     }
 
     with drawing(PHONE_WIDTH, max(270.0, 70 + 1.25 * _LABEL_GAP * len(agents))) as (canvas, axes):
-        for agent, colour in zip(agents["agent"], agents["colour"], strict=True):
+        banded = agents if len(agents) <= _MOST_BANDS else agents.iloc[:0]
+        for agent, colour in zip(banded["agent"], banded["colour"], strict=True):
             line = means[means["agent"] == agent]
             axes.fill_between(
                 line["day"],
@@ -97,7 +100,7 @@ def engagement_over_days(
     caption = (
         f"{metric_name(metric).capitalize()} on each day after deployment ({setting_words(daily)}): mean over "
         f"{counted(num_seeds, 'seed')}"
-        + (" with 95% t intervals. " if num_seeds >= MIN_SEEDS_FOR_INTERVAL else ". ")
+        + (" with 95% t intervals. " if num_seeds >= MIN_SEEDS_FOR_INTERVAL and len(agents) <= _MOST_BANDS else ". ")
         + "Colours are families; dashes tell their members apart."
     )
     ends = last.sort_values("mean", ascending=False, kind="stable")

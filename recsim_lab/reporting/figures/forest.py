@@ -1,6 +1,7 @@
 """Differences with their intervals, one below the other: which are there, which could be chance."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 import numpy as np
 from jaxtyping import Float
@@ -12,7 +13,9 @@ from recsim_lab.reporting.svg import TOOLTIP, inline_svg
 
 A = np.ndarray
 
-_ROW = 30.0
+_ROW, _LINE = 19.0, 11.0
+"""Height of a row without its name, and of a line of a name."""
+_LONGEST_LINE = 72
 
 
 def forest(
@@ -24,8 +27,10 @@ def forest(
 ) -> Figure:
     """A dot and an interval for each difference, in the order given; hollow where the interval holds zero or is NaN."""
     colour = family_styles(["difference"])["difference"].colour.light
-    with drawing(PHONE_WIDTH, 50 + _ROW * max(len(names), 1)) as (canvas, axes):
-        for place, (name, value, lower, upper) in enumerate(zip(names, differences, low, high, strict=True)):
+    wrapped = ["\n".join(line for part in name.split("\n") for line in wrap(part, _LONGEST_LINE)) for name in names]
+    row = _ROW + _LINE * max((1 + name.count("\n") for name in wrapped), default=1)
+    with drawing(PHONE_WIDTH, 50 + row * max(len(names), 1)) as (canvas, axes):
+        for place, (name, value, lower, upper) in enumerate(zip(wrapped, differences, low, high, strict=True)):
             sure = lower > 0 or upper < 0
             ends = f", 95% interval {signed(lower)} to {signed(upper)}" if np.isfinite(lower) else ""
             axes.plot([lower, upper], [place, place], color=colour, linewidth=1.6, alpha=0.45)
@@ -38,14 +43,17 @@ def forest(
                 markeredgewidth=1.2,
                 markerfacecolor=colour if sure else PAPER.light,
                 markeredgecolor=colour,
-                gid=f"{TOOLTIP}{name}: {signed(value)}{ends}",
+                gid=f"{TOOLTIP}{name.replace(chr(10), ' ')}: {signed(value)}{ends}",
             )
             axes.text(
                 0.0,
-                place - 0.32,
+                place - 5.5 / row,
                 name,
                 transform=axes.get_yaxis_transform(),
-                va="center",
+                va="bottom",
+                linespacing=1.15,
+                # A name may end beyond the axes, which keep their width.
+                in_layout=False,
                 fontsize=SMALL,
                 color=INK.light if sure else MUTED.light,
             )

@@ -1,6 +1,7 @@
-"""Agreement of every offline number with every online one, a heat map per protocol."""
+"""Heat maps of agreement: of every offline number with every online one, and over worlds."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas
@@ -18,7 +19,7 @@ from recsim_lab.reporting.figures.base import (
     setting_words,
     signed,
 )
-from recsim_lab.reporting.names import metric_name, protocol_name
+from recsim_lab.reporting.names import column_name, metric_name, protocol_name
 from recsim_lab.reporting.palette import AGREE, DISAGREE, INK, MUTED, PAPER
 from recsim_lab.reporting.svg import TOOLTIP, inline_svg
 
@@ -49,10 +50,14 @@ def agreement_heatmap(correlations: pandas.DataFrame, statistic: str = "spearman
     if correlations.duplicated(keys).any():
         raise ValueError(f"correlations must hold one row per {', '.join(keys)}, got repeated ones")
 
-    online = list(dict.fromkeys(correlations["online_metric"]))
+    cells = _cells(correlations, statistic).assign(
+        row=correlations["offline_metric"].map(metric_name), column=correlations["online_metric"].map(metric_name)
+    )
+    online = list(dict.fromkeys(cells["column"]))
+    size = _Size(_LEFT, _TOP, _RIGHT)
     panels = tuple(
-        _panel(group, str(protocol), online, statistic)
-        for protocol, group in correlations.groupby("protocol", sort=False)
+        _panel(protocol_name(str(protocol)), group, list(dict.fromkeys(group["row"])), online, statistic, size)
+        for protocol, group in cells.groupby("protocol", sort=False)
     )
     words = statistic.replace("_", " ").capitalize() if statistic == "pairwise_accuracy" else statistic.capitalize()
     caption = (
@@ -70,37 +75,90 @@ def agreement_heatmap(correlations: pandas.DataFrame, statistic: str = "spearman
     return Figure(panels, caption, alt)
 
 
-def _panel(group: pandas.DataFrame, protocol: str, online: Sequence[str], statistic: str) -> str:
-    offline = list(dict.fromkeys(group["offline_metric"]))
+def worlds_heatmap(correlations: pandas.DataFrame) -> Figure:
+    """One panel per logging policy: rows are offline numbers, columns worlds, Spearman's correlation in each cell.
+
+    Numbers stand in order of their mean, best first. `correlations` holds one deployment and one online metric.
+    """
+    keys = ["world", "logging_policy", "protocol", "offline_metric"]
+    require_columns(correlations, [*keys, "spearman", "spearman_low", "spearman_high"], "correlations")
+    if correlations.duplicated(keys).any():
+        raise ValueError(f"correlations must hold one row per {', '.join(keys)}, got repeated ones")
+    numbers = [
+        column_name(f"offline/{protocol}/{metric}")
+        for protocol, metric in zip(correlations["protocol"], correlations["offline_metric"], strict=True)
+    ]
+    cells = _cells(correlations, "spearman").assign(row=numbers, column=correlations["world"])
+    means = cells.groupby("row")["value"].mean().sort_values(ascending=False, kind="stable")
+    worlds = list(dict.fromkeys(cells["column"]))
+    # Slanted names reach up and to the right.
+    longest = max(map(len, worlds))
+    size = _Size(4.7 * max(map(len, means.index)), 24 + 3.2 * longest, max(_RIGHT, 3.6 * longest))
+    panels = tuple(
+        _panel(f"log of {logging}", group, list(means.index), worlds, "spearman", size)
+        for logging, group in cells.groupby("logging_policy", sort=False)
+    )
+    caption = (
+        "Spearman's correlation over agents of each offline number (rows, best mean first) with clicks per slate, by "
+        "world (columns) and log. Blue agrees, orange disagrees; a pale cell with an italic number has a 95% interval "
+        "that includes 0."
+    )
+    alt = (
+        f"Heat maps for {counted(len(panels), 'log')} of {counted(len(worlds), 'world')}. The highest mean, "
+        f"{signed(means.iloc[0])}, is that of {means.index[0]}; the lowest, {signed(means.iloc[-1])}, that of "
+        f"{means.index[-1]}."
+    )
+    return Figure(panels, caption, alt)
+
+
+@dataclass(frozen=True)
+class _Size:
+    """Room around the cells of a panel: names of rows, of columns, and where the last of these end."""
+
+    left: float
+    top: float
+    right: float
+
+
+def _cells(correlations: pandas.DataFrame, statistic: str) -> pandas.DataFrame:
+    """The same rows with `value`, `low` and `high`."""
+    names = {statistic: "value", f"{statistic}_low": "low", f"{statistic}_high": "high"}
+    return correlations.rename(columns=names)
+
+
+def _panel(
+    title: str, cells: pandas.DataFrame, rows: Sequence[str], columns: Sequence[str], statistic: str, size: _Size
+) -> str:
     value, low, high = (
-        group.pivot(index="offline_metric", columns="online_metric", values=name)
-        .reindex(index=offline, columns=list(online))
+        cells.pivot(index="row", columns="column", values=name)
+        .reindex(index=list(rows), columns=list(columns))
         .to_numpy(dtype=float)
-        for name in (statistic, f"{statistic}_low", f"{statistic}_high")
+        for name in ("value", "low", "high")
     )
     neutral = NEUTRAL[statistic]
     strength = np.clip((value - neutral) / REACH[statistic], -1, 1)
     sure = (low > neutral) | (high < neutral)
 
-    width = _LEFT + _COLUMN * len(online) + _RIGHT
-    height = _TOP + _ROW * len(offline) + 4
+    width = size.left + _COLUMN * len(columns) + size.right
+    height = size.top + _ROW * len(rows) + 4
     with drawing(width, height) as (canvas, axes):
         canvas.set_layout_engine("none")
-        axes.set_position((_LEFT / width, 4 / height, _COLUMN * len(online) / width, _ROW * len(offline) / height))
+        across, upwards = _COLUMN * len(columns) / width, _ROW * len(rows) / height
+        axes.set_position((size.left / width, 4 / height, across, upwards))
         seaborn.heatmap(
             np.zeros_like(value),
             ax=axes,
             cbar=False,
             linewidths=1.2,
             linecolor=PAPER.light,
-            xticklabels=[metric_name(name) for name in online],
-            yticklabels=[metric_name(name) for name in offline],
+            xticklabels=list(columns),
+            yticklabels=list(rows),
         )
         axes.grid(visible=False)
         mesh = axes.collections[0]
         mesh.set_array(None)
         mesh.set_facecolor([tuple(colour) for colour in _cell_colours(strength, sure)])
-        axes.set_title(protocol_name(protocol), fontweight="bold", x=-_LEFT / (_COLUMN * len(online)), y=1, pad=66)
+        axes.set_title(title, fontweight="bold", x=-size.left / (_COLUMN * len(columns)), y=1, pad=size.top - 18)
         axes.tick_params(length=0, pad=2, labelcolor=INK.light)
         axes.xaxis.tick_top()
         axes.tick_params(axis="y", rotation=0)
@@ -121,8 +179,8 @@ def _panel(group: pandas.DataFrame, protocol: str, online: Sequence[str], statis
             if known and np.isfinite(low[row, column]) and np.isfinite(high[row, column]):
                 interval = f"{signed(low[row, column])} to {signed(high[row, column])}"
                 text.set_gid(
-                    f"{TOOLTIP}{metric_name(offline[row])}, {protocol_name(protocol)} with "
-                    f"{metric_name(online[column])}: {signed(value[row, column])}, 95% interval {interval}"
+                    f"{TOOLTIP}{rows[row]}, {title} with {columns[column]}: {signed(value[row, column])}, "
+                    f"95% interval {interval}"
                 )
         return inline_svg(canvas)
 

@@ -15,7 +15,7 @@ NAMES = {
     "labels": "labels: what was clicked, not what was wanted",
     "split": "split: trained with the future in hand",
     "rules": "rules of production left out",
-    "prediction": "foreseeing clicks is not recommending",
+    "prediction": "clicks foreseen, not slates valued",
     "change": "users change while they are served",
     "noise": "luck: another replicate",
 }
