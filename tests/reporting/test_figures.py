@@ -283,3 +283,16 @@ def test_families_keep_their_colours_and_the_oracle_takes_none():
     assert styles["oracle"].colour is MUTED
     assert [styles[family].colour for family in families[:8]] == list(SERIES)
     assert len(set(styles.values())) == 11
+
+
+def test_intervals_of_many_agents_are_left_out(scores, daily):
+    """27 of them would hide each other; the points and lines stay."""
+
+    def many(table):
+        copies = [table.assign(agent=table["agent"] + f":copy={copy}") for copy in range(4)]
+        return pandas.concat(copies, ignore_index=True)
+
+    few, lots = (offline_online_scatter(table, [NDCG], "clicks_per_slate") for table in (scores, many(scores)))
+    assert "95% t intervals" in few.caption and "95% t intervals" not in lots.caption
+    few, lots = (engagement_over_days(table) for table in (daily, many(daily)))
+    assert "95% t intervals" in few.caption and "95% t intervals" not in lots.caption

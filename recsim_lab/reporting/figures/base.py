@@ -23,6 +23,8 @@ SETTING = ("world", "logging_policy", "deployment", "num_retrainings")
 LEVEL = 0.95
 # Of two seeds, Student's interval is 13 times the distance of either from the mean: it would bury the figure.
 MIN_SEEDS_FOR_INTERVAL = 3
+# Intervals of more agents hide each other and the points and lines.
+MAX_AGENTS_WITH_INTERVALS = 12
 
 _STYLE = {
     "axes.edgecolor": RULE.light,

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from recsim_lab.reporting.blocks import Figure
 from recsim_lab.reporting.figures.base import (
+    MAX_AGENTS_WITH_INTERVALS,
     MIN_SEEDS_FOR_INTERVAL,
     PHONE_WIDTH,
     SMALL,
@@ -27,7 +28,6 @@ from recsim_lab.reporting.palette import family_styles
 from recsim_lab.reporting.svg import inline_svg
 
 _LABEL_GAP = 10.0
-_MOST_BANDS = 12
 # Agents of one family share its colour and differ by dashes, in order of their names.
 _DASHES = ((), (4, 1.5), (1.2, 1.2), (5, 1.5, 1.2, 1.5), (8, 2), (3, 1, 1, 1, 1, 1))
 
@@ -58,7 +58,7 @@ def engagement_over_days(
     }
 
     with drawing(PHONE_WIDTH, max(270.0, 70 + 1.25 * _LABEL_GAP * len(agents))) as (canvas, axes):
-        banded = agents if len(agents) <= _MOST_BANDS else agents.iloc[:0]
+        banded = agents if len(agents) <= MAX_AGENTS_WITH_INTERVALS else agents.iloc[:0]
         for agent, colour in zip(banded["agent"], banded["colour"], strict=True):
             line = means[means["agent"] == agent]
             axes.fill_between(
@@ -100,7 +100,11 @@ def engagement_over_days(
     caption = (
         f"{metric_name(metric).capitalize()} on each day after deployment ({setting_words(daily)}): mean over "
         f"{counted(num_seeds, 'seed')}"
-        + (" with 95% t intervals. " if num_seeds >= MIN_SEEDS_FOR_INTERVAL and len(agents) <= _MOST_BANDS else ". ")
+        + (
+            " with 95% t intervals. "
+            if num_seeds >= MIN_SEEDS_FOR_INTERVAL and len(agents) <= MAX_AGENTS_WITH_INTERVALS
+            else ". "
+        )
         + "Colours are families; dashes tell their members apart."
     )
     ends = last.sort_values("mean", ascending=False, kind="stable")

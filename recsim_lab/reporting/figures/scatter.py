@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from recsim_lab.evaluation.plan import ORACLE
 from recsim_lab.reporting.blocks import Figure
 from recsim_lab.reporting.figures.base import (
+    MAX_AGENTS_WITH_INTERVALS,
     MIN_SEEDS_FOR_INTERVAL,
     counted,
     drawing,
@@ -41,8 +42,8 @@ def offline_online_scatter(
     online: str,
     families: Sequence[str] | None = None,
 ) -> Figure:
-    """One panel per offline column: a point per agent at its means over seeds, with 95% t intervals
-    from three seeds on.
+    """One panel per offline column: a point per agent at its means over seeds, with 95% t intervals from three seeds
+    on, unless there are so many agents that these would hide the points.
 
     `scores` has columns `agent`, `family`, `seed`, the offline columns (`offline/<protocol>/<metric>`) and
     `online/<online>`, for one world, logging policy and deployment. Each title gives the rank correlation
@@ -61,6 +62,8 @@ def offline_online_scatter(
     if unknown:
         raise ValueError(f"families must list every family of scores, got {list(styles)} without {unknown}")
 
+    num_agents, num_seeds = agents["agent"].nunique(), agents["seed"].nunique()
+    with_intervals = num_seeds >= MIN_SEEDS_FOR_INTERVAL and num_agents <= MAX_AGENTS_WITH_INTERVALS
     panels, findings = [], []
     for column in offline:
         protocol, metric = split_offline_column(column)
@@ -69,6 +72,8 @@ def offline_online_scatter(
         finding = "Spearman not defined" if np.isnan(correlation) else f"Spearman {signed(correlation)}"
         findings.append(f"{title}: {finding}")
         points = _agent_means(agents, column, online_column)
+        if not with_intervals:
+            points = points.assign(x_half=np.nan, y_half=np.nan)
         with drawing(_WIDTH, _HEIGHT) as (canvas, axes):
             axes.set_title(title, fontweight="bold", pad=19)
             axes.text(0, 1.025, finding, transform=axes.transAxes, color=MUTED.light, va="bottom")
@@ -87,11 +92,10 @@ def offline_online_scatter(
                 label_points(canvas, axes, _named(points, styles))
             panels.append(inline_svg(canvas))
 
-    num_agents, num_seeds = agents["agent"].nunique(), agents["seed"].nunique()
     caption = (
         f"Offline score against {metric_name(online)} online ({setting_words(scores)}). One point per agent at "
         f"its mean over {counted(num_seeds, 'seed')}; "
-        + ("lines are 95% t intervals, " if num_seeds >= MIN_SEEDS_FOR_INTERVAL else "")
+        + ("lines are 95% t intervals, " if with_intervals else "")
         + "colours are families. "
         "Up and right is better on every panel. Spearman is computed within each seed and averaged."
     )
