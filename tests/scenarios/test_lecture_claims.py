@@ -42,11 +42,14 @@ LECTURE = {
     "pairwise scores lose their calibration": ("mf", "mf", "calibration_error"),
     "feature crosses let DLRM pass two towers": ("dlrm", "two-tower", "clicks_per_slate"),
     "feature crosses let DCNv2 pass two towers": ("dcn", "two-tower", "clicks_per_slate"),
+    "crosses let DLRM pass two towers of the same history": ("dlrm", "two-tower", "clicks_per_slate"),
+    "crosses let DCNv2 pass two towers of the same history": ("dcn", "two-tower", "clicks_per_slate"),
     "DLRM passes factors": ("dlrm", "mf", "clicks_per_slate"),
     "DCNv2 passes factors": ("dcn", "mf", "clicks_per_slate"),
     "factors pass popularity": ("mf", "popularity", "clicks_per_slate"),
     "features help the cold": ("two-tower", "mf", "clicks_per_slate"),
     "order helps SASRec": ("sasrec", "mf", "clicks_per_slate"),
+    "order helps SASRec against a pooled history": ("sasrec", "two-tower", "clicks_per_slate"),
 }
 GROUNDS = {
     "DLRM's ground is features": ("dlrm", "mf", "features=0"),
