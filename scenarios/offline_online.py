@@ -38,7 +38,8 @@ from recsim_lab.evaluation.protocols import usual_protocols
 from recsim_lab.evaluation.sensitivity import NOTHING, decay_table, sensitivity_table
 from recsim_lab.evaluation.study import Tables, check_plan, run_study
 from recsim_lab.evaluation.units import safe_name
-from recsim_lab.reporting.offline_online import answer_of, write_offline_online_report
+from recsim_lab.reporting.offline_online import write_offline_online_report
+from recsim_lab.reporting.offline_online_arm import answer_of
 from recsim_lab.reporting.offline_online_tables import (
     MAIN_METRIC,
     ladder_of,

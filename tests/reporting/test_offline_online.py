@@ -12,8 +12,8 @@ from recsim_lab.evaluation.plan import EXPECTED
 from recsim_lab.evaluation.protocols import usual_protocols
 from recsim_lab.evaluation.sensitivity import DECAY_COLUMNS, SENSITIVITY_COLUMNS, decay_table, sensitivity_table
 from recsim_lab.reporting.blocks import Section, Table
-from recsim_lab.reporting.offline_online import answer_of
 from recsim_lab.reporting.offline_online_across import across_answers, across_section
+from recsim_lab.reporting.offline_online_arm import answer_of
 from recsim_lab.reporting.offline_online_joint import joint_sections
 from recsim_lab.reporting.offline_online_scope import deployments_section, limits_section, protocols_section
 
