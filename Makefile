@@ -31,7 +31,7 @@ test: .venv/dev
 	@echo "== lint: ruff check";             $(BIN)/ruff check --quiet .
 	@echo "== types: mypy";                  $(BIN)/mypy
 	@echo "== arrows: lint-imports";         PYTHONPATH=. $(BIN)/lint-imports --no-logo
-	@echo "== tests: pytest";                OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses 2
+	@echo "== tests: pytest";                OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal
 
 format: .venv/dev
 	@$(BIN)/ruff format .
