@@ -142,7 +142,8 @@ def test_large_counts_stay_finite_and_come_in_blocks(monkeypatch):
     whole = rarefied_entropy(counts, 50)
     assert np.isfinite(whole).all() and whole[0] > whole[1] > 0
     monkeypatch.setattr(rarefaction_file, "_BLOCK", 60)
-    np.testing.assert_array_equal(rarefied_entropy(counts, 50), whole)
+    # Logarithms differ in their last bit by where in an array a value stands, on processors with wide vectors.
+    np.testing.assert_allclose(rarefied_entropy(counts, 50), whole, rtol=1e-14)
 
 
 def test_all_of_them_are_of_the_users_given():
