@@ -17,8 +17,8 @@ from there to .97, which is more than the .05 accepted. RMSE does not order them
 against -.95): agents told of likes alone, and factors with too small a penalty, have large errors and show good items.
 With 12 recommenders, intervals are wide. Expect of the second: all gates hold; NDCG as published (Spearman .97 and .85
 against .96 and .83, Pearson .76 and .78 against .77 and .80), gains that diminish (.82 stars, then .08), and RMSE that
-orders them less well (-.48 and -.33 against -.95 and -.96). Results lie in `runs/replications.reclab/<name>/`: `findings.csv` and
-`recommenders.csv`. A killed run goes on where it stopped.
+orders them less well (-.48 and -.33 against -.95 and -.96). Results lie in `runs/replications.reclab/<name>/`:
+`findings.csv` and `recommenders.csv`. A killed run goes on where it stopped.
 """
 
 import json
