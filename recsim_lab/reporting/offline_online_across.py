@@ -7,7 +7,7 @@ from recsim_lab.evaluation.across_worlds import FEWEST_WORLDS
 from recsim_lab.evaluation.decisions import AGENT_ELSEWHERE, WHICHEVER
 from recsim_lab.reporting.blocks import Details, Section, Table
 from recsim_lab.reporting.figures import worlds_heatmap
-from recsim_lab.reporting.figures.base import counted
+from recsim_lab.reporting.figures.base import counted, signed
 from recsim_lab.reporting.names import column_name
 from recsim_lab.reporting.offline_online_tables import (
     MAIN_METRIC,
@@ -44,14 +44,14 @@ def _answer(logging: str, numbers: pd.DataFrame, decisions: pd.DataFrame) -> str
     said = [
         f"Log of {logging}, mean of {counted(num_worlds, 'world')}: the {len(usual)} usual numbers (hit rate, NDCG, "
         "MRR and AUC under every protocol) agree with clicks per slate by Spearman "
-        f"{_signed(usual['agreement'].mean())} on average."
+        f"{signed(usual['agreement'].mean())} on average."
     ]
     if len(quoted := usual[(usual["protocol"] == MAIN_NUMBER[0]) & (usual["offline_metric"] == MAIN_NUMBER[1])]):
         row = quoted.iloc[0]
         words = f"{_name(row)}, quoted most, agrees by {_mean(row)}"
         if not np.isnan(row["less_than_random"]):
             words += f", {_less(row)} from random slates in the same worlds"
-        said.append(f"{words}; least in {row['least_world']} ({_signed(row['least'])}).")
+        said.append(f"{words}; least in {row['least_world']} ({signed(row['least'])}).")
     best = usual[usual["num_worlds"] == num_worlds].iloc[0]
     said.append(f"Highest of all, picked after the fact, is {_name(best)}: {_mean(best)}.")
     losses = decisions.set_index("number")["loss_where_followed"]
@@ -122,8 +122,8 @@ def _name(row: pd.Series) -> str:
 
 def _mean(row: pd.Series) -> str:
     if row["num_worlds"] < FEWEST_WORLDS:
-        return f"{_signed(row['agreement'])} (too few worlds for an interval)"
-    return f"{_signed(row['agreement'])} (95% interval over worlds {interval_words(row['low'], row['high'])})"
+        return f"{signed(row['agreement'])} (too few worlds for an interval)"
+    return f"{signed(row['agreement'])} (95% interval over worlds {interval_words(row['low'], row['high'])})"
 
 
 def _less(row: pd.Series) -> str:
@@ -134,7 +134,3 @@ def _less(row: pd.Series) -> str:
         (row["less_low"], row["less_high"]) if row["less_than_random"] >= 0 else (-row["less_high"], -row["less_low"])
     )
     return f"{words.removesuffix(' than')} ({interval_words(*ends)}) than"
-
-
-def _signed(value: float) -> str:
-    return f"{value:z.2f}".replace("-", "\N{MINUS SIGN}")
