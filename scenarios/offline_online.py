@@ -17,8 +17,8 @@ nearly all intervals hold zero, and protocols that lie close cannot be told apar
 agree by .44 on average from random slates and by .20 from the log of a model, whose random slots alone hold up best;
 and a number followed elsewhere loses 8% of the clicks, the agent that was best elsewhere 3%.
 Results lie in `runs/offline_online/<name>/`:
-`scores.csv`, `correlations.csv`, `across.csv`, `attribution.csv`, `advice.csv`, `decisions.csv`, `sensitivity.csv`,
-`decay.csv`, `daily.csv` and `report.html`. A killed run goes on where it stopped.
+`scores.csv`, `correlations.csv`, `across.csv`, `attribution.csv`, `advice.csv`, `advice_over_worlds.csv`,
+`decisions.csv`, `sensitivity.csv`, `decay.csv`, `daily.csv` and `report.html`. A killed run goes on where it stopped.
 """
 
 import os
@@ -29,7 +29,7 @@ from pathlib import Path
 import pandas as pd
 
 from recsim_lab.evaluation.across_worlds import across_worlds_table
-from recsim_lab.evaluation.advice import advice_table, usual_advice
+from recsim_lab.evaluation.advice import advice_over_worlds, advice_table, usual_advice
 from recsim_lab.evaluation.agreement import AGENT_SETS, agreement_table
 from recsim_lab.evaluation.attribution import attribution_table
 from recsim_lab.evaluation.decisions import decisions_table, yardsticks_table
@@ -282,11 +282,13 @@ def _analysed(
     sets = [agreement_table(scores[usual], num, agents=agents) for agents in AGENT_SETS[1:]]
     some = [table for table in (agreement_table(scores, num), *sets) if len(table)]
     correlations = pd.concat(some, ignore_index=True)
+    advice = advice_table(scores, usual_advice(plan.test_days), num_bootstrap=num)
     return {
         "correlations": correlations,
         "across": across_worlds_table(correlations),
         "attribution": attribution_table(scores, plan.scoring, plan.test_days, num_bootstrap=num),
-        "advice": advice_table(scores, usual_advice(plan.test_days), num_bootstrap=num),
+        "advice": advice,
+        "advice_over_worlds": advice_over_worlds(advice),
         # Random scores no items, and nobody would deploy it.
         "decisions": pd.concat(
             [decisions_table(agreement_table(scores, 1, agents="without random")), yardsticks_table(scores)],

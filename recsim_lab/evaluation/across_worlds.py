@@ -4,9 +4,10 @@ Within a world, agents and seeds are what varies; whether a number can be follow
 alone. So worlds are the units here: means of their agreement, and Student's t intervals over them.
 """
 
+import numpy as np
 import pandas as pd
 
-from recsim_lab.evaluation.statistics import mean_interval
+from recsim_lab.evaluation.statistics import Interval, mean_interval
 
 FEWEST_WORLDS = 3
 """For an interval over worlds: of two, Student's is 13 times the distance of either from their mean."""
@@ -17,13 +18,20 @@ COLUMNS = (
 )
 
 
+def over_worlds(values: pd.Series) -> Interval:
+    """The mean of a value per world and Student's 95% interval, those unknown left out; without ends of too few."""
+    known = values.dropna().to_numpy(float)
+    found = mean_interval(known)
+    return found if len(known) >= FEWEST_WORLDS else Interval(found.estimate, np.nan, np.nan)
+
+
 def across_worlds_table(
     correlations: pd.DataFrame, online_metric: str = "clicks_per_slate", random: str = "random"
 ) -> pd.DataFrame:
     """A row for each logging policy, deployment and offline number, best first, with the columns `COLUMNS`.
 
     `agreement` is the mean over worlds of Spearman's correlation with the online metric over all agents, `low` and
-    `high` the ends of its 95% interval over worlds (NaN of one world); `least` is that of `least_world`, the worst;
+    `high` the ends of its 95% interval over worlds (NaN of fewer than three); `least` is the lowest, of `least_world`;
     `top1_regret` the mean of what deploying the offline winner loses; `num_above_chance` counts worlds whose own
     interval lies above zero. `less_than_random` is how much less the number agrees than from logs of the policy
     `random` in the same worlds, with the paired interval; NaN in these logs' own rows. Worlds where a number is
@@ -44,11 +52,10 @@ def across_worlds_table(
     less = (by_chance - agreement)[others].reindex(agreement.index)
     rows = []
     for key, values in agreement.iterrows():
-        known = values.dropna()
-        over_worlds, lost = mean_interval(known.to_numpy()), mean_interval(less.loc[key].dropna().to_numpy())
+        known, found, lost = values.dropna(), over_worlds(values), over_worlds(less.loc[key])
         rows.append(
             (
-                *(*key, online_metric, over_worlds.estimate, over_worlds.low, over_worlds.high),
+                *(*key, online_metric, found.estimate, found.low, found.high),
                 *(known.min(), known.idxmin(), regret[key], len(known), num_above_chance[key]),
                 *(lost.estimate, lost.low, lost.high),
             )

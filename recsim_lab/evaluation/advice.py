@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from recsim_lab.evaluation.across_worlds import FEWEST_WORLDS
+from recsim_lab.evaluation.across_worlds import over_worlds
 from recsim_lab.evaluation.agreement import KEYS
 from recsim_lab.evaluation.contrasts import interval_of, resampled_spearman
 from recsim_lab.evaluation.plan import ORACLE
@@ -24,7 +24,7 @@ from recsim_lab.evaluation.protocols import (
     TemporalSplit,
     Unselected,
 )
-from recsim_lab.evaluation.statistics import holm, mean_interval
+from recsim_lab.evaluation.statistics import holm
 
 COLUMNS = (
     *("world", "logging_policy", "advice", "advised", "instead_of", "online_metric"),
@@ -123,12 +123,10 @@ def advice_over_worlds(advice: pd.DataFrame) -> pd.DataFrame:
     keys = ["online_metric", "logging_policy", "advice", "advised", "instead_of"]
     rows = []
     for key, group in advice.groupby(keys, sort=False):
-        differences = group["difference"].dropna().to_numpy(float)
-        found = mean_interval(differences)
-        enough = len(differences) >= FEWEST_WORLDS
-        p_value = stats.ttest_1samp(differences, 0.0).pvalue if enough and differences.any() else np.nan
-        low, high = (found.low, found.high) if enough else (np.nan, np.nan)
-        rows.append((*key, found.estimate, low, high, p_value, len(differences)))
+        found, known = over_worlds(group["difference"]), group["difference"].dropna()
+        tells = not np.isnan(found.low) and known.any()
+        p_value = stats.ttest_1samp(known, 0.0).pvalue if tells else np.nan
+        rows.append((*key, found.estimate, found.low, found.high, p_value, len(known)))
     table = pd.DataFrame(rows, columns=[*keys, "difference", "low", "high", "p_value", "num_worlds"])
     by_metric = table.groupby("online_metric", sort=False)["p_value"]
     table["p_holm"] = by_metric.transform(lambda p_values: holm(p_values.to_numpy(float)))

@@ -41,8 +41,7 @@ def decisions_table(correlations: pd.DataFrame, online_metric: str = "clicks_per
     for (logging, deployment), group in some.groupby(["logging_policy", "deployment"]):
         number = group["protocol"] + "/" + group["offline_metric"]
         loss = group.assign(number=number).pivot_table("top1_regret", "number", "world", dropna=False)
-        of_choices = _followed(loss.dropna())
-        for name, num_chosen, num_halvings, losses in of_choices:
+        for name, num_chosen, num_halvings, losses in _followed(loss.dropna()):
             rows.append((logging, deployment, online_metric, name, num_chosen, num_halvings, *losses))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

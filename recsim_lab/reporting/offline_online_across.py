@@ -3,18 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from recsim_lab.evaluation.across_worlds import FEWEST_WORLDS
 from recsim_lab.evaluation.decisions import AGENT_ELSEWHERE, WHICHEVER
 from recsim_lab.reporting.blocks import Details, Section, Table
 from recsim_lab.reporting.figures import worlds_heatmap
 from recsim_lab.reporting.figures.base import counted, signed
 from recsim_lab.reporting.names import column_name
-from recsim_lab.reporting.offline_online_tables import (
-    MAIN_METRIC,
-    MAIN_NUMBER,
-    main_deployment,
-    usual_metrics,
-)
+from recsim_lab.reporting.offline_online_tables import MAIN_METRIC, MAIN_NUMBER, main_deployment, usual_metrics
 from recsim_lab.reporting.words import Estimate, interval_words
 
 SHOWN_METRICS = ("ndcg@10", "auc")
@@ -91,11 +85,8 @@ def across_section(correlations: pd.DataFrame, across: pd.DataFrame) -> Section:
 
 
 def _table(usual: pd.DataFrame) -> Table:
-    enough = usual["num_worlds"] >= FEWEST_WORLDS
-
     def estimates(value: str, low: str, high: str, form: str) -> list[Estimate]:
-        ends = usual[[low, high]].where(enough, np.nan, axis=0)
-        return [Estimate(*row, form) for row in zip(usual[value], ends[low], ends[high], strict=True)]
+        return [Estimate(*row, form) for row in zip(usual[value], usual[low], usual[high], strict=True)]
 
     frame = pd.DataFrame(
         {
@@ -121,16 +112,12 @@ def _name(row: pd.Series) -> str:
 
 
 def _mean(row: pd.Series) -> str:
-    if row["num_worlds"] < FEWEST_WORLDS:
+    if np.isnan(row["low"]):
         return f"{signed(row['agreement'])} (too few worlds for an interval)"
     return f"{signed(row['agreement'])} (95% interval over worlds {interval_words(row['low'], row['high'])})"
 
 
 def _less(row: pd.Series) -> str:
-    words = f"{abs(row['less_than_random']):.2f} {'less' if row['less_than_random'] >= 0 else 'more'} than"
-    if row["num_worlds"] < FEWEST_WORLDS:
-        return words
-    ends = (
-        (row["less_low"], row["less_high"]) if row["less_than_random"] >= 0 else (-row["less_high"], -row["less_low"])
-    )
-    return f"{words.removesuffix(' than')} ({interval_words(*ends)}) than"
+    less, ends = row["less_than_random"], (row["less_low"], row["less_high"])
+    word, ends = ("less", ends) if less >= 0 else ("more", (-ends[1], -ends[0]))
+    return f"{abs(less):.2f} {word}" + ("" if np.isnan(ends[0]) else f" ({interval_words(*ends)})") + " than"

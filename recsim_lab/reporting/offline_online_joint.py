@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recsim_lab.evaluation.advice import advice_over_worlds
 from recsim_lab.evaluation.decisions import AGENT_ELSEWHERE, SECOND_RUN, WHICHEVER
 from recsim_lab.evaluation.estimates import PROTOCOL, estimators_table
 from recsim_lab.evaluation.sensitivity import NOTHING
@@ -26,7 +25,7 @@ def joint_sections(tables: Mapping[str, pd.DataFrame]) -> list[Section]:
         sections.append(Section("Which number to follow", _DECISIONS, (_decisions(decisions),)))
     if len(advice):
         over_worlds, advice = (
-            table[table["online_metric"] == MAIN_METRIC] for table in (advice_over_worlds(advice), advice)
+            table[table["online_metric"] == MAIN_METRIC] for table in (tables["advice_over_worlds"], advice)
         )
         text = f"{_ADVICE}. {_excluding_zero(advice, '')}\n\n{_over_worlds(over_worlds)}"
         table = Details(f"All {len(advice)} comparisons", (_advice(advice),))

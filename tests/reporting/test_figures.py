@@ -294,5 +294,8 @@ def test_intervals_of_many_agents_are_left_out(scores, daily):
 
     few, lots = (offline_online_scatter(table, [NDCG], "clicks_per_slate") for table in (scores, many(scores)))
     assert "95% t intervals" in few.caption and "95% t intervals" not in lots.caption
+    drawn = re.compile(r'<path d="[^"]+"[^>]*stroke-opacity: 0\.4')
+    assert drawn.search(few.panels[0]) and not drawn.search(lots.panels[0])
     few, lots = (engagement_over_days(table) for table in (daily, many(daily)))
     assert "95% t intervals" in few.caption and "95% t intervals" not in lots.caption
+    assert "opacity: 0.13" in few.panels[0] and "opacity: 0.13" not in lots.panels[0]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from recsim_lab.evaluation.across_worlds import across_worlds_table
-from recsim_lab.evaluation.advice import advice_table, usual_advice
+from recsim_lab.evaluation.advice import advice_over_worlds, advice_table, usual_advice
 from recsim_lab.evaluation.agreement import agreement_table
 from recsim_lab.evaluation.decisions import AGENT_ELSEWHERE, WHICHEVER, decisions_table, yardsticks_table
 from recsim_lab.evaluation.plan import EXPECTED
@@ -86,11 +86,13 @@ def tables(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
             for p in PROTOCOLS
         ]
     )
+    advice = advice_table(scores, usual_advice(8), ("clicks_per_slate",), num_bootstrap=40)
     return {
         "scores": scores,
         "correlations": correlations,
         "decisions": pd.concat([decisions_table(correlations), yardsticks_table(scores)], ignore_index=True),
-        "advice": advice_table(scores, usual_advice(8), ("clicks_per_slate",), num_bootstrap=40),
+        "advice": advice,
+        "advice_over_worlds": advice_over_worlds(advice),
         "sensitivity": sensitivity_table({"nothing": first, "drift": worse}, num_bootstrap=40),
         "decay": decay_table({16: first, 32: mf_worse}, num_bootstrap=40),
         "estimates": estimates,
@@ -138,9 +140,8 @@ def test_every_table_has_its_section(tables: dict[str, pd.DataFrame]) -> None:
 
 def test_advice_over_worlds_is_told_with_its_correction(tables: dict[str, pd.DataFrame]) -> None:
     def told(advice: pd.DataFrame) -> str:
-        return next(
-            section.text for section in joint_sections(tables | {"advice": advice}) if "Advice" in section.title
-        )
+        changed = tables | {"advice": advice, "advice_over_worlds": advice_over_worlds(advice)}
+        return next(section.text for section in joint_sections(changed) if "Advice" in section.title)
 
     advice = tables["advice"]
     assert "Over so few worlds, no comparison can be tested" in told(advice)

@@ -64,7 +64,7 @@ def test_tables_and_report_are_there(finished):
     agreement = main.set_index(["protocol", "offline_metric"])["spearman"]
     assert len(total) == 72
     pd.testing.assert_series_equal(total, 1 - agreement[total.index], check_names=False)
-    for name in ("across", "sensitivity", "advice", "decay", "decisions"):
+    for name in ("across", "sensitivity", "advice", "advice_over_worlds", "decay", "decisions"):
         assert (results / f"{name}.csv").exists()
     assert {"offline/temporal-full/ndcg@10", "offline/random-sampled100/auc", "online/regret"} <= set(scores.columns)
     pd.testing.assert_frame_equal(pd.read_parquet(results / "scores.parquet"), scores)
