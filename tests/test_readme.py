@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.real_data import registry
 from tests.documents import ROOT, python_blocks, run_python
 
 README = (ROOT / "README.md").read_text()
@@ -45,6 +46,16 @@ def test_commands_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"`make (\w+)`", README):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
-    for module in re.findall(r"`python -m ([\w.]+)", README):
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/lecture.md"])
+def test_modules_that_are_run_exist(document: str) -> None:
+    for module in re.findall(r"`python -m ([\w.]+)", (ROOT / document).read_text()):
         place = ROOT / module.replace(".", "/")
         assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), module
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda path: path.name)
+def test_benchmarks_that_are_named_are_chosen(document: Path) -> None:
+    patterns = re.findall(r"benchmarks\.real_data --only '?([\w*-]+)", document.read_text())
+    assert registry.chosen(tuple(patterns))  # raises for a pattern that no benchmark has

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from agents.registry import make_agent
-from benchmarks.real_data import ncf
+from benchmarks.real_data import ncf, registry
 from recsim_lab.datasets.ncf import HeldOutAmongNegatives
 
 SAME = ("loss", "negatives", "num_negatives", "shared", "target", "validation")
@@ -49,7 +49,7 @@ def test_too_few_pairs_or_items():
         ncf.tuning_part(HeldOutAmongNegatives(data.user, data.item % 110, data.candidates, 110))
 
 
-@pytest.mark.parametrize("size", ncf.SIZES, ids=lambda size: str(size.dim))
+@pytest.mark.parametrize("size", ncf.SIZES.values(), ids=lambda size: str(size.dim))
 def test_both_models_see_the_same_examples_and_only_ids(size):
     dot, layers = (make_agent(spec) for spec in size.specs.values())
     assert [getattr(dot, name) for name in SAME] == [getattr(layers, name) for name in SAME]
@@ -70,20 +70,19 @@ def test_agents_that_are_no_networks_are_refused():
         ncf.scores_of("popularity", blocks(), seed=0)
 
 
-def test_rows_name_their_rivals(monkeypatch):
-    data = blocks()
-    monkeypatch.setattr(ncf, "load_ncf", lambda: data)
-    monkeypatch.setattr(ncf, "SIZES", tuple(ncf.Size(dim, "epochs=1", "epochs=1", 3, 2) for dim in (8, 64)))
-    rows = {(row.name, row.metric): row for row in ncf.mf_mlp_ncf(lambda text: None)}
+def test_rows_name_their_rivals():
+    data, size = blocks(), ncf.Size(64, "epochs=1", "epochs=1", 3, 2)
+    rows = {(row.name, row.metric): row for row in ncf.rows_of(size, data, lambda text: None)}
     assert rows["mlp-64-ncf", "NDCG@10"].num_seeds == 2
     assert rows["mf-64-ncf", "HR@10"].num_seeds == 3
     difference = rows["mf-64-ncf", "HR@10 less the MLP's"]
-    first = [ncf.scores_of(spec, data, seed)["HR@10"] for spec in ncf.SIZES[1].specs.values() for seed in (0, 1)]
+    first = [ncf.scores_of(spec, data, seed)["HR@10"] for spec in size.specs.values() for seed in (0, 1)]
     assert difference.num_seeds == 2 and np.isclose(difference.ours, np.mean(first[:2]) - np.mean(first[2:]))
     assert rows["mf-64-ncf", "HR@10 less the MLP's, at least"].ours < difference.ours
 
 
 def test_gates_name_the_rivals():
-    assert ncf.GATES["mf-16-ncf", "HR@10"] == "above mlp-16-ncf"
-    assert ncf.GATES["mf-128-ncf", "HR@10"] == ">= .715 and above mlp-128-ncf"
-    assert ncf.GATES["mf-128-ncf", "HR@10 less the MLP's, at least"] == "> 0"
+    small, large = (registry.benchmarks()[f"mf-mlp-{dim}-ncf"].gates for dim in (16, 128))
+    assert small["mf-16-ncf", "HR@10"] == "above mlp-16-ncf"
+    assert large["mf-128-ncf", "HR@10"] == ">= .715 and above mlp-128-ncf"
+    assert large["mf-128-ncf", "HR@10 less the MLP's, at least"] == "> 0"
