@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.functional import batch_norm as normalise
 from torch.nn.functional import embedding
 
+from agents.dropout import Dropout
 from agents.fields import FieldEmbedding, Schema, Table, categorical, multivalued
 from agents.network import Network
 from agents.requests import Requests
@@ -261,7 +262,7 @@ def mlp(sizes: list[int], dropout: float = 0.0, batch_norm: bool = False) -> nn.
 
 def hidden_layer(width: int, dropout: float, batch_norm: bool = False) -> list[nn.Module]:
     """What follows a linear layer of this width: batch normalisation where asked for, ReLU, dropout."""
-    return [*([BatchNorm(width)] if batch_norm else []), nn.ReLU(), nn.Dropout(dropout)]
+    return [*([BatchNorm(width)] if batch_norm else []), nn.ReLU(), Dropout(dropout)]
 
 
 class BatchNorm(nn.Module):

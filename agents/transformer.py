@@ -14,6 +14,8 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import gelu, layer_norm, linear
 
+from agents.dropout import Dropout
+
 T = torch.Tensor
 
 _INITIAL_SCALE = 0.02
@@ -34,7 +36,7 @@ class TransformerConfig:
     `post` after each residual sum (Vaswani et al. 2017); `query` as SASRec was published: queries alone are
     normalised, and the residual sums start from what was normalised. Each token has a learned position, counted
     from the first of its sequence, unless `positions` is false. Dropout falls on the input, the attention
-    weights and the output of each half of a block; its probability is rounded to 1/256.
+    weights and the output of each half of a block.
     """
 
     dim: int = 64
@@ -148,7 +150,7 @@ class PackedTransformer(nn.Module):
         """
         if not len(inputs):
             return inputs
-        dropout = _Dropout(self.config.dropout if self.training else 0.0, generator)
+        dropout = Dropout(self.config.dropout, generator).train(self.training)
         if self.config.positions:
             if (longest := int(packing.position.max()) + 1) > self.config.max_length:
                 raise ValueError(f"sequences must have at most {self.config.max_length} tokens, got {longest}")
@@ -173,7 +175,7 @@ class _Block(nn.Module):
         for layer in (self.query_key_value, self.output, self.widen, self.narrow):
             nn.init.zeros_(layer.bias)
 
-    def forward(self, states: T, packing: Packing, dropout: "_Dropout") -> T:
+    def forward(self, states: T, packing: Packing, dropout: Dropout) -> T:
         match self.config.norm:
             case "pre":
                 normed = self.attention_norm(states)
@@ -188,7 +190,7 @@ class _Block(nn.Module):
                 states = self.attention_norm(states)
                 return self.feedforward_norm(states + self._feedforward(states, dropout))
 
-    def _attention(self, asking: T, answering: T, packing: Packing, dropout: "_Dropout") -> T:
+    def _attention(self, asking: T, answering: T, packing: Packing, dropout: Dropout) -> T:
         if asking is answering:
             projected = self.query_key_value(asking)
         else:
@@ -199,7 +201,7 @@ class _Block(nn.Module):
         mixed = [_attend(projected, group, self.config, dropout) for group in packing.groups]
         return self.output(torch.cat(mixed).index_select(0, packing.cell))
 
-    def _feedforward(self, states: T, dropout: "_Dropout") -> T:
+    def _feedforward(self, states: T, dropout: Dropout) -> T:
         wide = self.widen(states)
         active = torch.relu(wide) if self.config.activation == "relu" else gelu(wide)
         if self.config.norm == "query":
@@ -207,7 +209,7 @@ class _Block(nn.Module):
         return dropout(self.narrow(active))
 
 
-def _attend(projected: T, group: Group, config: TransformerConfig, dropout: "_Dropout") -> T:
+def _attend(projected: T, group: Group, config: TransformerConfig, dropout: Dropout) -> T:
     """What each cell of a group's rectangle takes from the cells of its row."""
     (rows, width), heads = group.token.shape, config.num_heads
     head_dim = config.dim // heads
@@ -239,22 +241,6 @@ class _Norm(nn.Module):
 
     def forward(self, states: T) -> T:
         return layer_norm(states, self.scale.shape, self.scale, self.shift, 1e-8)
-
-
-class _Dropout:
-    """Dropout that takes one random byte a number, which is eight times as fast as torch's on a CPU."""
-
-    def __init__(self, probability: float, generator: torch.Generator | None) -> None:
-        self.num_dropped = min(round(256 * probability), 255)  # of the 256 values of a byte
-        self.generator = generator
-
-    def __call__(self, states: T) -> T:
-        if self.num_dropped == 0:
-            return states
-        words = torch.empty(-(-states.numel() // 8), dtype=torch.int64, device=states.device)
-        words.random_(-(2**63), None, generator=self.generator)
-        kept = words.view(torch.uint8)[: states.numel()].view(states.shape) >= self.num_dropped
-        return states * kept.to(states.dtype).mul_(256 / (256 - self.num_dropped))
 
 
 def full_cross_entropy(

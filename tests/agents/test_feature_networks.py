@@ -9,6 +9,7 @@ import torch
 
 from agents.dcn import DCN, LowRankCross
 from agents.dlrm import DLRM, dots
+from agents.dropout import Dropout
 from agents.feature_network import BatchNorm, SplitLinear, mlp
 from agents.fields import Schema
 from agents.multilayer import Multilayer
@@ -136,7 +137,7 @@ def layers(modules, x: A) -> A:
         elif isinstance(module, torch.nn.ReLU):
             x = np.maximum(x, 0)
         else:
-            assert isinstance(module, torch.nn.Dropout)
+            assert isinstance(module, Dropout)
     return x
 
 
