@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.real_data import registry
+from benchmarks.real_data.results import Results
 from tests.documents import ROOT, python_blocks, run_python
 
 README = (ROOT / "README.md").read_text()
@@ -59,3 +60,15 @@ def test_modules_that_are_run_exist(document: str) -> None:
 def test_benchmarks_that_are_named_are_chosen(document: Path) -> None:
     patterns = re.findall(r"benchmarks\.real_data --only '?([\w*-]+)", document.read_text())
     assert registry.chosen(tuple(patterns))  # raises for a pattern that no benchmark has
+
+
+def test_models_have_the_numbers_that_are_kept() -> None:
+    kept = {(row.name, row.metric): row for row in Results().rows()}
+    told = re.findall(
+        r"^\|[^|]+\|[^|]+\| `([\w-]+)` \| ([\w@]+) \| ([\d.]+) \| ([\d.]*) *\|$", README, flags=re.MULTILINE
+    )
+    assert len(told) == 19
+    for name, metric, ours, published in told:
+        row = kept[name, metric]
+        assert float(ours) == pytest.approx(row.ours, abs=5.001e-5), name
+        assert (float(published) if published else None) == pytest.approx(row.published, abs=5.001e-5), name
