@@ -19,7 +19,7 @@ from rich.text import Text
 from recsim_lab.evaluation.run_folder import RunFolder
 
 Config = TypeVar("Config")
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 120)  # a file has no width of its own
 
 _SECONDS_OF_SPEED = 600.0
 """The time left is told from as many seconds past: pieces of work differ."""
@@ -106,15 +106,19 @@ def counting(title: str) -> Iterator[Counter]:
         raise SystemExit(130) from None
 
 
+WIDEST_NUMBERS = 24
+"""Characters, of an estimate with its interval."""
+
+
 def show_table(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """Print a table; the first column is text, the others are numbers."""
+    """Print a table; the first column is text, and so is one that is too wide for numbers."""
     table = RichTable(title=title, title_justify="left")
     for place, name in enumerate(header):
-        # Where the terminal is narrow, names give way and numbers do not.
+        # Where the terminal is narrow, text gives way and numbers do not.
         lines = [line for row in rows for line in row[place].split("\n")]
         width = max((Text.from_markup(line).cell_len for line in lines), default=0)
-        if place == 0:
-            table.add_column(name, min_width=12)
+        if place == 0 or width > WIDEST_NUMBERS:
+            table.add_column(name, min_width=12, overflow="fold")
         else:
             table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for row in rows:

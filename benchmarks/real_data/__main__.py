@@ -129,7 +129,7 @@ def show_benchmarks(benchmarks: list[Benchmark]) -> None:
 def show_rows(rows: list[Row]) -> None:
     show_table(
         "Measured on real data",
-        ("name", "metric", "ours", "seeds", "published", "gate", "passed", "seconds"),
+        ("name", "metric", "ours", "seeds", "published", "gate", "seconds"),
         [
             (
                 row.name,
@@ -137,8 +137,7 @@ def show_rows(rows: list[Row]) -> None:
                 f"{row.ours:.4f}" + ("" if row.ours_sd is None else f" ± {row.ours_sd:.4f}"),
                 str(row.num_seeds),
                 "" if row.published is None else f"{row.published:.4f}",
-                row.gate,
-                {True: "[green]yes[/green]", False: "[red]no[/red]", None: ""}[row.passed],
+                {True: "[green]passed[/green]: ", False: "[red]missed[/red]: ", None: ""}[row.passed] + row.gate,
                 f"{row.seconds:.1f}",
             )
             for row in rows
