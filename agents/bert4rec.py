@@ -128,7 +128,8 @@ class MaskedClicks(Examples):
         inputs = Sequences(torch.where(masked, MASKED, item), gap_of(minutes), packing, wanted)
         labels = torch.ones(len(wanted), 1, device=device)
         known = clicks.known(chosen, sequence[wanted]) if self.tells_known else None
-        return Batch(inputs, self.table, item[wanted][:, None], labels, clicks.weights(place[wanted]), known=known)
+        items, tick, weights = item[wanted][:, None], clicks.tick[place[wanted]], clicks.weights(place[wanted])
+        return Batch(inputs, self.table, items, labels, tick, weights, known=known)
 
     def split(self, share: float) -> tuple["MaskedClicks", "MaskedClicks"]:
         older, newest = self.clicks.split(share)

@@ -85,6 +85,7 @@ class RequestExamples(Examples):
                 self.requests.table,
                 self.items[chosen],
                 self.labels[chosen],
+                self.requests.tick[self.row[chosen]],
                 self._weights(chosen),
                 None if self.crosses is None else self.crosses[chosen],
                 self._known(chosen) if self.tells_known else None,

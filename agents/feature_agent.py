@@ -15,8 +15,8 @@ class FeatureAgent(NetworkAgent):
 
     `history="pooled"` gives the network the mean vector of the newest `num_recent` clicks for each field of items;
     `"paired"` also tells it what an item has in common with them, as DIN's activation does (Zhou et al., KDD 2018);
-    `"none"` hides them. Without `ids` only features are read; without `context` neither hour nor device, without
-    `fields` none of the fields declared for users and items.
+    `"none"` hides them. Without `ids` only features are read; without `context` neither hour nor device nor how new an
+    item is, without `fields` none of the fields declared for users and items.
     """
 
     dim: int = 8

@@ -46,14 +46,14 @@ class RequestFeatures:
     """Of requests: a vector for each field, numbers, and, where they are to be paired, what the clicks before share.
 
     `matches` holds for each field of items the share of each of its codes among the clicks before, then among those
-    of the last hour; `last` the codes of the newest click (-1 without one).
+    of the last hour; `last` the codes of the newest click (-1 without one). `day` is None where the context is hidden.
     """
 
     vectors: Float[T, "rows fields dim"]
     numbers: Float[T, "rows numeric"]
     matches: tuple[tuple[Float[T, "rows _"], ...], ...]
     last: Int[T, "rows categorical"]
-    day: Float[T, " rows"]
+    day: Float[T, " rows"] | None
 
 
 class FeatureReader(nn.Module):
@@ -107,7 +107,7 @@ class FeatureReader(nn.Module):
         if self.ids:
             own = embedding(self._dropped(self._code_items(items)), self.items)
             vectors = torch.cat([own[..., None, :], vectors], dim=-2)
-        return ItemFeatures(vectors, columns.numbers[place], codes, shares, table.release_day[place])
+        return ItemFeatures(vectors, columns.numbers[place], codes, shares, table.release[place] / TICKS_PER_DAY)
 
     def read_requests(self, requests: Requests) -> RequestFeatures:
         table = requests.table
@@ -137,7 +137,8 @@ class FeatureReader(nn.Module):
             if self.matches and clicked.shape[1]:
                 last = torch.where(newest[:, None] >= 0, features.codes[:, -1], -1)
         numbers = table.users.numbers[user] if len(table.users) else requests.user.new_zeros(len(requests), 0).float()
-        return RequestFeatures(torch.cat(vectors, dim=1), numbers, matches, last, requests.tick / TICKS_PER_DAY)
+        day = requests.tick / TICKS_PER_DAY if self.context else None
+        return RequestFeatures(torch.cat(vectors, dim=1), numbers, matches, last, day)
 
     def _shares(self, history: ItemFeatures, weights: Float[T, "rows history"]) -> tuple[T, ...]:
         """For each field of items, the weighted share of each code among the clicks before."""
@@ -156,8 +157,7 @@ class FeatureReader(nn.Module):
 def paired(request: RequestFeatures, item: ItemFeatures) -> Float[T, "rows candidates pairs"]:
     """What only a request and an item together have: how new the item is, and for each of its fields the share of
     the clicks before that had the same value, of those of the last hour, and whether the newest had it."""
-    age = (request.day[:, None] - item.release_day).clamp(min=0)
-    columns = [torch.exp(-age / _OLD_DAYS) * (item.release_day > 0)]
+    columns = [_novelty(request, item)]
     num_categorical = item.codes.shape[-1]
     for shares in request.matches:
         for place, share in enumerate(shares):
@@ -173,6 +173,14 @@ def paired(request: RequestFeatures, item: ItemFeatures) -> Float[T, "rows candi
             (request.last[:, place, None] == item.codes[..., place]).float() for place in range(num_categorical)
         ]
     return torch.stack(columns, dim=-1)
+
+
+def _novelty(request: RequestFeatures, item: ItemFeatures) -> Float[T, "rows candidates"]:
+    """1 for what has just been released; 0 for what was there from the start, and where the context is hidden."""
+    if request.day is None:
+        return request.vectors.new_zeros(len(request.vectors), item.release_day.shape[-1])
+    age = (request.day[:, None] - item.release_day).clamp(min=0)
+    return torch.exp(-age / _OLD_DAYS) * (item.release_day > 0)
 
 
 class CrossingNetwork(Network):

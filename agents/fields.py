@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import nn
 from torch.nn.functional import embedding
 
-from recsim_lab.policy import TICKS_PER_DAY, FeatureTable, Field
+from recsim_lab.policy import FeatureTable, Field
 
 A = np.ndarray
 T = torch.Tensor
@@ -34,11 +34,17 @@ class Columns:
 
 @dataclass(frozen=True)
 class Table:
-    """A `FeatureTable` as tensors; `release_day` counts in days, 0 for all that was on offer from the start."""
+    """A `FeatureTable` as tensors: an item is on offer from the minute of its `release` until that of its `withdrawal`;
+    0 is the release of all that was there from the start."""
 
     users: Columns
     items: Columns
-    release_day: Float[T, " items"]
+    release: Int[T, " items"]
+    withdrawal: Int[T, " items"]
+
+    def on_offer(self, items: Int[T, "*rows candidates"], tick: Int[T, " rows"]) -> Bool[T, "rows candidates"]:
+        """Which items were on offer in the minutes of requests; items have no axis of rows where all share them."""
+        return (self.release[items] <= tick[:, None]) & (tick[:, None] < self.withdrawal[items])
 
 
 @dataclass(frozen=True)
@@ -104,8 +110,11 @@ class Schema:
                 raise ValueError(f"{side} fields must hold those that were learned from, {known}, got {given}")
         users = _columns(self.user_fields, features.users, self.user_moments, device)
         items = _columns(self.item_fields, features.items, self.item_moments, device, features.num_items)
-        release = np.maximum(features.release, 0) / TICKS_PER_DAY
-        return Table(users, items, torch.tensor(release, dtype=torch.float32, device=device))
+        release, withdrawal = (
+            torch.tensor(ticks, dtype=torch.long, device=device)
+            for ticks in (np.maximum(features.release, 0), features.withdrawal)
+        )
+        return Table(users, items, release, withdrawal)
 
 
 def categorical(fields: Sequence[Field]) -> list[Field]:

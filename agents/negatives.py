@@ -2,7 +2,8 @@
 
 With `Draw.log_expected` taken off the scores of the negatives, the sum of exponentials that a sampled softmax sees
 has the full softmax's as its expectation (Bengio & Senécal 2008). The clicked item is there with certainty, so its
-own score is not corrected, and where it is drawn again it is masked (Khrylchenko et al., arXiv 2507.09331).
+own score is not corrected, and where it is drawn again it is masked (Khrylchenko et al., arXiv 2507.09331). So is what
+was not on offer when the request was made: the full softmax is then that of what was.
 
 What else a user clicked may be drawn like any item, as is usual: without it the expected numbers would be others. Only
 the hardest are none of it, since it is what a model scores highest.
@@ -20,7 +21,7 @@ T = torch.Tensor
 
 Judge = Callable[[Int[T, " candidates"]], Float[T, "rows candidates"]]
 """A previous model's scores of candidates, all different and ascending, for the requests of a batch; minus infinity for
-what a request's user is known to have clicked."""
+what was not on offer, or what a request's user is known to have clicked."""
 
 
 @dataclass(frozen=True)

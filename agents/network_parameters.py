@@ -33,8 +33,9 @@ class NetworkParameters(NamedAgent):
     `target="impressions"` the clicks of a slate against the rest of it. Negatives are drawn from all items shown so
     far: `uniform`; by `popularity`, clicks to the power `popularity_power`; `in-batch`, the other clicks of the
     batch; `mixed`, in-batch and uniform ones; `hard`, of which `hard_share` are those that the previous epoch's
-    network scores highest among what the user has not clicked. With `shared`, one draw serves a whole batch. `logq`
-    corrects softmax losses for how often each negative is drawn.
+    network scores highest among what the user has not clicked. What was not on offer when the click was made does not
+    count. With `shared`, one draw serves a whole batch. `logq` corrects the sampled softmax for how often each negative
+    is drawn.
 
     What the log shows was chosen by a policy. `weighting="ips"` makes up for it by the propensities that the log holds:
     of an impression for pointwise losses of slates, of a whole slate for the other losses of slates, which are about
@@ -154,7 +155,7 @@ class NetworkParameters(NamedAgent):
             )
         if self.logq and self.negatives == "hard":
             raise ValueError("logq must be false where negatives='hard': how often the hardest are drawn is not known")
-        if self.logq and (self.loss not in ("softmax", "listnet") or self.target != "catalogue"):
+        if self.logq and (self.loss != "softmax" or self.target != "catalogue"):
             raise ValueError(
                 "logq corrects a sampled softmax: it must go with loss='softmax' and target='catalogue', "
                 f"got loss={self.loss!r} and target={self.target!r}"

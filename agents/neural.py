@@ -155,7 +155,8 @@ class NetworkAgent(NetworkParameters, Scorer):
             validate = None
             if self.validation:
                 examples, held_out = examples.split(self.validation)
-                validate = held_out_loss(network, held_out, objective, self.batch_size, self.seed)
+                if len(held_out):  # a few clicks have no tenth
+                    validate = held_out_loss(network, held_out, objective, self.batch_size, self.seed)
             network.known_users[1 + examples.users] = True
             if self.judged_by is not None:
                 validate = partial(self._judged, network)
@@ -211,7 +212,8 @@ class NetworkAgent(NetworkParameters, Scorer):
             return Impressions(make_loss(self.loss), slot_bias, self.weight_decay)
         pool = network.known_items[1:]
         if self.loss == "ce":
-            return WholeCatalogue(pool.nonzero()[:, 0], pool.cumsum(0) - 1, self.weight_decay)
+            changes = not log.features.on_offer(log.tick[[log.tick.argmin(), log.tick.argmax()]]).all()
+            return WholeCatalogue(pool.nonzero()[:, 0], pool.cumsum(0) - 1, changes, self.weight_decay)
         parameters = {}
         if self.loss == "gbce":
             parameters["sampling_rate"] = min(self.num_negatives / max(int(pool.sum()) - 1, 1), 1.0)

@@ -29,13 +29,15 @@ class Batch:
     For the catalogue `items` has one column, the clicked item, and labels are 1. For impressions it holds the slates
     and labels say what was clicked; `slots` is each item's place and `weights` its importance, where there are any.
     `crosses` are what each item has together with its request, beside what the network reads of both. `known` is what
-    users clicked in what is learned from, told where negatives are hard.
+    users clicked in what is learned from, told where negatives are hard. `tick` is the minute of each request: what was
+    not on offer by then could not be clicked, and is no negative.
     """
 
     inputs: Any
     table: Table
     items: Int[T, "rows candidates"]
     labels: Float[T, "rows candidates"]
+    tick: Int[T, " rows"]
     weights: Float[T, "rows candidates"] | None = None
     crosses: Float[T, "rows candidates crosses"] | None = None
     known: Known | None = None
@@ -84,7 +86,8 @@ class Catalogue(Objective):
         if self.correct:
             scores = scores - draw.log_expected
         scores = torch.cat([network.score(encoded, positive), scores], dim=1)
-        mask = torch.cat([batch.mask, draw.valid(clicked)], dim=1)
+        valid = draw.valid(clicked) & batch.table.on_offer(draw.items, batch.tick)
+        mask = torch.cat([batch.mask, valid], dim=1)
         unclicked = torch.zeros_like(mask[:, 1:], dtype=batch.labels.dtype)
         labels = torch.cat([batch.labels, unclicked], dim=1)
         weights = None if batch.weights is None else batch.weights.expand(mask.shape)
@@ -97,18 +100,27 @@ class Catalogue(Objective):
 @final
 @dataclass(frozen=True)
 class WholeCatalogue(Objective):
-    """The clicked item against all of `pool` at once: the cross-entropy of the full softmax, in chunks."""
+    """The clicked item against all of `pool` that was on offer: the cross-entropy of the full softmax, in chunks."""
 
     pool: Int[T, " pool"]
     place: Int[T, " items"]
     """Where in the pool each item stands."""
+    changes: bool
+    """Whether some of the pool was on offer for a part of the time alone."""
     weight_decay: float = 0.0
 
     def loss(self, network: Network, batch: Batch, judge: Network | None = None) -> Float[T, ""]:
         encoded = network.encode(batch.inputs)
         embedded = network.embed(self.pool, batch.table)
         weights = None if batch.weights is None else batch.weights[:, 0]
-        loss = full_cross_entropy(encoded, embedded, self.place[batch.items[:, 0]], weights=weights)
+        on_offer = None
+        if self.changes:
+
+            def on_offer(chunk: slice) -> Bool[T, "chunk items"]:
+                return batch.table.on_offer(self.pool, batch.tick[chunk])
+
+        target = self.place[batch.items[:, 0]]
+        loss = full_cross_entropy(encoded, embedded, target, None, weights, on_offer)
         if self.weight_decay:
             loss = loss + self.weight_decay * network.size(encoded, embedded)
         return loss
@@ -147,6 +159,7 @@ def _judged(judge: Network | None, batch: Batch) -> Judge | None:
     def scores(items: Int[T, " candidates"]) -> Float[T, "rows candidates"]:
         with torch.no_grad():
             found = judge.score(judge.encode(batch.inputs), judge.embed(items, batch.table))
+        found = found.masked_fill(~batch.table.on_offer(items, batch.tick), -torch.inf)
         return found if batch.known is None else found.masked_fill(batch.known.among(items), -torch.inf)
 
     return scores

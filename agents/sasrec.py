@@ -118,7 +118,7 @@ class NextClicks(Examples):
         inputs = Sequences(token, gap_of(minutes), windows.packing, wanted)
         labels = torch.ones(items.shape, device=items.device)
         known = clicks.known(chosen, windows.sequence[wanted]) if self.tells_known else None
-        return Batch(inputs, self.table, items, labels, clicks.weights(place), known=known)
+        return Batch(inputs, self.table, items, labels, clicks.tick[place], clicks.weights(place), known=known)
 
     def split(self, share: float) -> tuple["NextClicks", "NextClicks"]:
         older, newest = self.clicks.split(share)

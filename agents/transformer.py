@@ -5,6 +5,7 @@ bidirectional as in BERT4Rec (Sun et al. 2019). Linear layers see tokens only. A
 a batch in groups of like length, each padded to the longest of the group.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
@@ -24,6 +25,8 @@ read, and a network starts as one of items and their successors. With layers of 
 as many epochs."""
 _GROUP_GROWTH = 1.25
 """Lengths of one group differ by less than this factor, so that at most a fifth of it is padding."""
+OnOffer = Callable[[slice], Bool[T, "chunk items"]]
+"""Of some of the tokens, which items were on offer to each."""
 _CHUNK_CELLS = {"cpu": 2**19, "cuda": 2**26}
 """Logits held at a time: on a CPU few enough for its cache, elsewhere enough to keep it busy."""
 
@@ -249,19 +252,24 @@ def full_cross_entropy(
     targets: Int[T, " tokens"],
     bias: Float[T, " items"] | None = None,
     weights: Float[T, " tokens"] | None = None,
+    on_offer: OnOffer | None = None,
 ) -> Float[T, ""]:
     """The mean over tokens of -log softmax(states · items + bias)[target], over the whole catalogue, times `weights`.
+
+    `on_offer` tells of some tokens which items' exponentials count, beside the target's; without it all do.
 
     Never holds the logits of all tokens: they are made in chunks, and as the gradient of a mean is known at
     once, each chunk leaves its share of it behind before the next. That takes three matrix products where
     recomputation in the backward pass would take four.
     """
-    return _FullCrossEntropy.apply(states, items, targets, bias, weights)
+    return _FullCrossEntropy.apply(states, items, targets, bias, weights, on_offer)
 
 
 class _FullCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, states: T, items: T, targets: T, bias: T | None, weights: T | None) -> T:
+    def forward(
+        ctx: Any, states: T, items: T, targets: T, bias: T | None, weights: T | None, on_offer: OnOffer | None
+    ) -> T:
         with_gradient = any(ctx.needs_input_grad)
         of_states = torch.empty_like(states) if with_gradient else None
         of_items = torch.zeros_like(items) if with_gradient else None
@@ -272,6 +280,8 @@ class _FullCrossEntropy(torch.autograd.Function):
             chunk = slice(start, start + size)
             some, target = states[chunk], targets[chunk, None].long()
             logits = some @ items.T if bias is None else torch.addmm(bias, some, items.T)
+            if on_offer is not None:
+                logits.masked_fill_(~on_offer(chunk).scatter_(1, target, True), -torch.inf)
             chances = torch.softmax(logits, dim=1)
             # The largest chance is exp(0) / sum(exp(logit - largest logit)).
             log_sum = logits.amax(1) - chances.amax(1).log()
@@ -294,4 +304,4 @@ class _FullCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, gradient: T) -> tuple[T | None, ...]:
         of_states, of_items, of_bias = ctx.saved_tensors
         scale = gradient / ctx.num_tokens
-        return of_states * scale, of_items * scale, None, None if of_bias is None else of_bias * scale, None
+        return of_states * scale, of_items * scale, None, None if of_bias is None else of_bias * scale, None, None

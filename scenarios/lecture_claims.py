@@ -102,7 +102,9 @@ def comparisons(config: Config) -> tuple[Comparison, ...]:
         Comparison("DLRM's ground is features", everyday, "dlrm", _DOT, ONLINE, f"{everyday},features=0"),
         Comparison("DCNv2's ground is features", everyday, "dcn", _DOT, ONLINE, f"{everyday},features=0"),
         Comparison("two towers' ground is the cold's features", news, "two-tower", _DOT, ONLINE, f"{news},features=0"),
-        Comparison("SASRec's ground is intent", many, "sasrec", _DOT, ONLINE, f"{many},intent=0,series=0"),
+        Comparison(
+            "SASRec's ground is order, in intent and series", many, "sasrec", _DOT, ONLINE, f"{many},intent=0,series=0"
+        ),
         Comparison("factors' ground is taste", everyday, _DOT, "popularity", ONLINE, f"{everyday},latent=0"),
     )
 

@@ -33,7 +33,7 @@ def feature_table(
 
 def bare_requests(num_requests: int, table: Table) -> Requests:
     """Request i is made by user i, at tick 0, and nothing was clicked before."""
-    device = table.release_day.device
+    device = table.release.device
     zeros = torch.zeros(num_requests, dtype=torch.long, device=device)
     nothing = torch.zeros(num_requests, 0, dtype=torch.int32, device=device)
     return Requests(torch.arange(num_requests, device=device), zeros, zeros, nothing, nothing, table)

@@ -54,12 +54,17 @@ def test_other_tables_are_standardised_by_what_was_learned():
     np.testing.assert_allclose(later.items.numbers[:, 0], [0, 0, 0, 1], atol=1e-6)
 
 
-def test_codes_shares_and_release_days():
+def test_codes_shares_and_what_is_on_offer():
     tensors = Schema.of(table(), 3, 1).table(table(), "cpu")
     assert tensors.users.codes.tolist() == [[2], [0], [1]]
     assert tensors.items.codes.tolist() == [[0], [1], [1], [0]]
     assert tensors.items.shares[0].tolist() == [[0.5, 0, 0.5, 0], [0] * 4, [0.25] * 4, [0, 0, 0, 1]]
-    assert tensors.release_day.tolist() == [0, 0, 1, 2.5]
+    assert tensors.release.tolist() == [0, 0, 1440, 3600]
+    ticks = torch.tensor([0, 1439, 1440, 3600, 5000])
+    expected = table().on_offer(ticks.numpy())
+    assert tensors.on_offer(torch.arange(4), ticks).tolist() == expected.tolist()
+    of_each = torch.tensor([[3], [2], [2], [3], [0]])
+    assert tensors.on_offer(of_each, ticks)[:, 0].tolist() == expected[np.arange(5), of_each[:, 0]].tolist()
     assert len(tensors.users) == 3 and len(tensors.items) == 4
 
 

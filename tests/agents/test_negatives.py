@@ -12,6 +12,7 @@ from agents.matrix_factorization import FactorNetwork
 from agents.negatives import Draw, Hard, InBatch, Mixed, Negatives, Weighted, popularity, uniform
 from agents.objective import Batch, Catalogue
 from agents.requests import Requests
+from recsim_lab.policy import NEVER
 from recsim_lab.testing import check_counts
 
 T = torch.Tensor
@@ -122,14 +123,14 @@ def catalogue_of(num_users: int) -> tuple[FactorNetwork, Table]:
     network = FactorNetwork(Schema(num_users, NUM_ITEMS, 1), dim=3, scale=1.0)
     network.known_users[:] = network.known_items[:] = True
     nothing = Columns(torch.zeros(NUM_ITEMS, 0, dtype=torch.long), torch.zeros(NUM_ITEMS, 0), ())
-    return network, Table(nothing, nothing, torch.zeros(NUM_ITEMS))
+    return network, Table(nothing, nothing, torch.zeros(NUM_ITEMS, dtype=torch.long), torch.full((NUM_ITEMS,), NEVER))
 
 
 def batch_of(clicked: T, table: Table) -> Batch:
     none = torch.zeros(len(clicked), 0, dtype=torch.int32)
     users = torch.arange(len(clicked))
     requests = Requests(users, torch.zeros_like(users), torch.zeros_like(users), none, none, table)
-    return Batch(requests, table, clicked[:, None], torch.ones(len(clicked), 1))
+    return Batch(requests, table, clicked[:, None], torch.ones(len(clicked), 1), requests.tick)
 
 
 def sum_seen(network: FactorNetwork, batch: Batch, negatives: Negatives, num: int, shared: bool) -> float:

@@ -1,7 +1,7 @@
 """What a batch is worth to a network: each target equals its formula, written out pair by pair."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -15,12 +15,13 @@ from agents.matrix_factorization import FactorNetwork
 from agents.negatives import Draw, Hard, InBatch, Negatives, uniform
 from agents.objective import Batch, Catalogue, Impressions, WholeCatalogue
 from agents.requests import Requests
+from recsim_lab.policy import NEVER
 
 T = torch.Tensor
 
 NUM_USERS, NUM_ITEMS, DIM = 3, 6, 2
 NOTHING = Columns(torch.zeros(NUM_ITEMS, 0, dtype=torch.long), torch.zeros(NUM_ITEMS, 0), ())
-TABLE = Table(NOTHING, NOTHING, torch.zeros(NUM_ITEMS))
+TABLE = Table(NOTHING, NOTHING, torch.zeros(NUM_ITEMS, dtype=torch.long), torch.full((NUM_ITEMS,), NEVER))
 USERS = torch.tensor([2, 0, 1])
 CLICKED = torch.tensor([4, 1, 4])
 
@@ -40,7 +41,7 @@ def batch_of(items: T, labels: T | None = None, weights: T | None = None) -> Bat
     zero = torch.zeros_like(USERS)
     nothing = torch.zeros(len(USERS), 0, dtype=torch.int32)
     labels = torch.ones(items.shape, dtype=torch.float64) if labels is None else labels
-    return Batch(Requests(USERS, zero, zero, nothing, nothing, TABLE), TABLE, items, labels, weights)
+    return Batch(Requests(USERS, zero, zero, nothing, nothing, TABLE), TABLE, items, labels, zero, weights)
 
 
 def score(network: FactorNetwork, row: int, item: int) -> float:
@@ -132,7 +133,7 @@ def test_weight_decay_is_the_mean_squared_length(network):
 @pytest.mark.parametrize("pool", [list(range(NUM_ITEMS)), [1, 4, 5]], ids=["all", "some"])
 def test_the_whole_catalogue_is_plain_cross_entropy(pool, network):
     shown = torch.tensor([item in pool for item in range(NUM_ITEMS)])
-    objective = WholeCatalogue(torch.tensor(pool), shown.cumsum(0) - 1)
+    objective = WholeCatalogue(torch.tensor(pool), shown.cumsum(0) - 1, changes=True)
     loss = objective.loss(network, batch_of(CLICKED[:, None]))
     loss.backward()
     gradients = [network.users.grad.clone(), network.items.grad.clone()]
@@ -143,6 +144,51 @@ def test_the_whole_catalogue_is_plain_cross_entropy(pool, network):
     assert float(loss.detach()) == pytest.approx(float(plain.detach()))
     for own, literal in zip(gradients, (network.users.grad, network.items.grad), strict=True):
         torch.testing.assert_close(own, literal)
+
+
+RELEASE, WITHDRAWAL = torch.tensor([0, 0, 5, 9, 0, 0]), torch.tensor([NEVER, 12, NEVER, NEVER, NEVER, 3])
+TICKS = torch.tensor([2, 6, 20])
+"""Items 0, 1, 4, 5 were on offer at the first, then 0, 1, 2, 4, then 0, 2, 3, 4."""
+
+
+def batch_of_a_changing_catalogue() -> Batch:
+    return replace(batch_of(CLICKED[:, None]), table=replace(TABLE, release=RELEASE, withdrawal=WITHDRAWAL), tick=TICKS)
+
+
+def literal_loss(network: FactorNetwork, alternatives: list[list[int]]) -> float:
+    """The mean cross-entropy of each click among its alternatives."""
+    losses = []
+    for row, items in enumerate(alternatives):
+        clicked = int(CLICKED[row])
+        total = sum(math.exp(score(network, row, item)) for item in {clicked, *items})
+        losses.append(math.log(total) - score(network, row, clicked))
+    return float(np.mean(losses))
+
+
+def test_what_was_not_on_offer_is_no_negative(network):
+    every = Draw(torch.arange(NUM_ITEMS), torch.zeros(NUM_ITEMS))
+    batch = batch_of_a_changing_catalogue()
+    loss = Catalogue(make_loss("softmax"), Given(every.items, every.log_expected), 6, True).loss(network, batch)
+    expected = literal_loss(network, [[0, 1, 4, 5], [0, 1, 2, 4], [0, 2, 3, 4]])
+    assert float(loss.detach()) == pytest.approx(expected)
+    everything = torch.arange(NUM_ITEMS)
+    whole = WholeCatalogue(everything, everything, changes=True).loss(network, batch)
+    assert float(whole.detach()) == pytest.approx(expected)
+    whole.backward()
+    gradient = network.items.grad.clone()
+    network.zero_grad()
+    loss.backward()
+    torch.testing.assert_close(network.items.grad, gradient)
+
+
+def test_what_was_not_on_offer_is_no_hard_negative_either(network):
+    with torch.no_grad():
+        network.items[1 + 3, -1], network.items[1 + 5, -1] = 50.0, 40.0
+    hard = Hard(uniform(torch.ones(NUM_ITEMS).bool()), share=1.0)
+    loss = Catalogue(make_loss("softmax"), hard, 1, False).loss(network, batch_of_a_changing_catalogue(), network)
+    # The hardest is 5 for the first request and 3 for the last; the second has neither of them.
+    best = max((0, 2, 4), key=lambda item: score(network, 1, item))
+    assert float(loss.detach()) == pytest.approx(literal_loss(network, [[5], [best], [3]]))
 
 
 SLATES = torch.tensor([[0, 4, 2], [1, 3, -1], [5, -1, -1]])
@@ -208,10 +254,10 @@ def test_the_judge_is_asked_and_not_taught(network):
 
 def test_a_batch_of_nothing_is_worth_nothing(network):
     batch = batch_of(CLICKED[:, None])
-    empty = Batch(batch.inputs.take(slice(0)), TABLE, batch.items[:0], batch.labels[:0])
+    empty = Batch(batch.inputs.take(slice(0)), TABLE, batch.items[:0], batch.labels[:0], batch.tick[:0])
     for objective in (
         Catalogue(make_loss("softmax"), InBatch(torch.zeros(NUM_ITEMS)), 2, True),
         Catalogue(make_loss("bce"), InBatch(torch.zeros(NUM_ITEMS)), 2, False),
-        WholeCatalogue(torch.arange(NUM_ITEMS), torch.arange(NUM_ITEMS)),
+        WholeCatalogue(torch.arange(NUM_ITEMS), torch.arange(NUM_ITEMS), changes=True),
     ):
         assert float(objective.loss(network, empty).detach()) == 0

@@ -15,11 +15,12 @@ from agents.negatives import uniform
 from agents.objective import Batch, Catalogue, Objective
 from agents.requests import Requests
 from agents.training import Epoch, Schedule, curve_rows, fit, held_out_loss, seeded
+from recsim_lab.policy import NEVER
 
 T = torch.Tensor
 
 NOTHING = Columns(torch.zeros(4, 0, dtype=torch.long), torch.zeros(4, 0), ())
-TABLE = Table(NOTHING, NOTHING, torch.zeros(4))
+TABLE = Table(NOTHING, NOTHING, torch.zeros(4, dtype=torch.long), torch.full((4,), NEVER))
 
 
 def examples_of(items: list[int]) -> RequestExamples:

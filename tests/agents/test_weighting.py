@@ -290,7 +290,7 @@ def test_a_click_of_weight_three_is_three_clicks(name):
     network.known_users[:] = network.known_items[:] = True
     pool = torch.arange(40)
     if name == "ce":
-        objective: Objective = WholeCatalogue(pool, pool)
+        objective: Objective = WholeCatalogue(pool, pool, changes=False)
     else:
         loss = make_loss(name, sampling_rate=0.2) if name == "gbce" else make_loss(name)
         objective = Catalogue(loss, uniform(torch.ones(40, dtype=torch.bool)), 8, shared=True)
