@@ -63,7 +63,7 @@ class FeatureReader(nn.Module):
     vector of the clicks before for each field of items, and a vector for the newest click. Fields of an item: its
     id and its fields. Ids are replaced by "unknown" with probability `id_dropout` in training, which is how the
     vectors for new users and items are learned. Without `ids` there are none of these vectors, nor one for the newest
-    click; without `context` neither hour nor device.
+    click; without `context` neither hour nor device, nor the day that tells how new an item is.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class FeatureReader(nn.Module):
 def paired(request: RequestFeatures, item: ItemFeatures) -> Float[T, "rows candidates pairs"]:
     """What only a request and an item together have: how new the item is, and for each of its fields the share of
     the clicks before that had the same value, of those of the last hour, and whether the newest had it."""
-    columns = [_novelty(request, item)]
+    columns = [] if request.day is None else [_novelty(request.day, item.release_day)]
     num_categorical = item.codes.shape[-1]
     for shares in request.matches:
         for place, share in enumerate(shares):
@@ -172,15 +172,15 @@ def paired(request: RequestFeatures, item: ItemFeatures) -> Float[T, "rows candi
         columns += [
             (request.last[:, place, None] == item.codes[..., place]).float() for place in range(num_categorical)
         ]
+    if not columns:
+        return request.vectors.new_zeros(len(request.vectors), item.release_day.shape[-1], 0)
     return torch.stack(columns, dim=-1)
 
 
-def _novelty(request: RequestFeatures, item: ItemFeatures) -> Float[T, "rows candidates"]:
-    """1 for what has just been released; 0 for what was there from the start, and where the context is hidden."""
-    if request.day is None:
-        return request.vectors.new_zeros(len(request.vectors), item.release_day.shape[-1])
-    age = (request.day[:, None] - item.release_day).clamp(min=0)
-    return torch.exp(-age / _OLD_DAYS) * (item.release_day > 0)
+def _novelty(day: Float[T, " rows"], release_day: Float[T, "*rows candidates"]) -> Float[T, "rows candidates"]:
+    """1 for what has just been released, 0 for what was there from the start."""
+    age = (day[:, None] - release_day).clamp(min=0)
+    return torch.exp(-age / _OLD_DAYS) * (release_day > 0)
 
 
 class CrossingNetwork(Network):
@@ -206,11 +206,10 @@ class CrossingNetwork(Network):
 
     @property
     def num_pairs(self) -> int:
-        num_crosses = self.schema.num_crosses
+        num = int(self.reader.context) + self.schema.num_crosses
         if not self.pairs:
-            return 1 + num_crosses
-        num_categorical = len(self.reader.cardinalities)
-        return 1 + 2 * self.reader.item_fields.num_fields + num_categorical + num_crosses
+            return num
+        return num + 2 * self.reader.item_fields.num_fields + len(self.reader.cardinalities)
 
     def encode(self, inputs: Requests) -> RequestFeatures:
         return self.reader.read_requests(inputs)
@@ -220,8 +219,6 @@ class CrossingNetwork(Network):
 
     def score(self, encoded: RequestFeatures, embedded: ItemFeatures) -> Float[T, "rows candidates"]:
         pairs = paired(encoded, embedded)
-        if not self.pairs:
-            pairs = pairs[..., :1]
         if embedded.crosses is not None:
             pairs = torch.cat([pairs, embedded.crosses], dim=-1)
         return self.meet(encoded, embedded, pairs)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recsim_lab.interaction_log import InteractionLog
-from recsim_lab.policy import NEVER, TICKS_PER_DAY, FeatureTable, Field, Observation
+from recsim_lab.policy import NEVER, FeatureTable, Field, Observation
 from recsim_lab.testing import planted_log
 
 A = np.ndarray
@@ -22,7 +22,7 @@ def log() -> InteractionLog:
 def featured_log(log) -> InteractionLog:
     """The same clicks by users and of items with features of every kind, of which the topic tells the taste.
 
-    Item 39 is never shown; every fourth item was released after the start; there are three devices.
+    Item 39 is never shown; every fourth item was released some minutes after the start; there are three devices.
     """
     generator = np.random.default_rng(5)
     item = np.arange(40)
@@ -45,11 +45,12 @@ def featured_log(log) -> InteractionLog:
             "price": generator.gamma(2.0, size=40).astype(np.float32),
             "maker": generator.integers(7, size=40).astype(np.int32),
         },
-        release=np.where(item % 4 == 3, TICKS_PER_DAY * item // 10, 0),
+        release=np.where(item % 4 == 3, 1 + item // 10, 0),
         withdrawal=log.features.withdrawal,
     )
     device = generator.integers(3, size=len(log)).astype(np.int8)
-    return replace(log, features=features, device=device).take(~(log.slate == 39).any(axis=1))
+    later = replace(log, features=features, device=device, tick=log.tick + 5)
+    return later.take(~(log.slate == 39).any(axis=1))
 
 
 def _padded(lists: Sequence[Sequence[int]], left: bool) -> A:

@@ -92,7 +92,7 @@ class Twin:
         features, tick = self.features, int(self.observation.tick[row])
         release = int(features.release[item])
         age = max(tick - release, 0) / TICKS_PER_DAY
-        columns = [math.exp(-age / 10) if release > 0 else 0.0]
+        columns = [math.exp(-age / 10) if release > 0 else 0.0] if self.context else []
         if self.history != "paired":
             return columns
         kinds = [[f.name for f in features.item_fields if f.kind == kind] for kind in ("categorical", "multi")]
