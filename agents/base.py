@@ -108,7 +108,13 @@ def learned(num_axes: int, dtype: type[np.generic] = np.float32) -> Any:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, A], description: str) -> None:
-    """Write named arrays and a line that says what they are, as one safetensors file that appears whole."""
+    """Write named arrays and a line that says what they are, as one safetensors file that appears whole.
+
+    Raises:
+        FileNotFoundError: if the file's folder is not there.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"the folder {path.parent} must be there to save {path.name} into it")
     scratch = path.with_name(path.name + ".partial")
     save_file({k: np.asarray(v, order="C") for k, v in arrays.items()}, scratch, {"description": description})
     os.replace(scratch, path)

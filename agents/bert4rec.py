@@ -104,6 +104,10 @@ class MaskedClicks(Examples):
     def users(self) -> Int[T, " users"]:
         return self.clicks.item[:0]
 
+    @property
+    def clicked(self) -> Int[T, " clicks"]:
+        return self.clicks.targets(self.max_length)
+
     def batches(self, batch_size: int, shuffled: bool) -> Iterator[Batch]:
         device = self.clicks.item.device
         order = torch.randperm(len(self), device=device) if shuffled else torch.arange(len(self), device=device)

@@ -117,6 +117,7 @@ class DCN(FeatureAgent):
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.structure not in ("parallel", "stacked"):
             raise ValueError(f"structure must be 'parallel' or 'stacked', got {self.structure!r}")
+        self.check_unread(self.rank > 0, "rank is above 0", "num_experts")
         if not sizes_of(self.deep, "deep"):
             raise ValueError("deep must name at least one layer, got none")
 

@@ -42,6 +42,11 @@ class Examples(ABC):
     def users(self) -> Int[T, " users"]:
         """Whose vectors are learned, with repetitions; none where the model has no vectors of users."""
 
+    @property
+    @abstractmethod
+    def clicked(self) -> Int[T, " clicks"]:
+        """The items of all clicks that are to be predicted, with repetitions; those of slates aside."""
+
     @abstractmethod
     def batches(self, batch_size: int, shuffled: bool) -> Iterator[Batch]:
         """All examples once, in batches of about `batch_size` units; the order is drawn by torch."""
@@ -75,6 +80,10 @@ class RequestExamples(Examples):
     @property
     def users(self) -> Int[T, " users"]:
         return self.requests.user[self.row]
+
+    @property
+    def clicked(self) -> Int[T, " clicks"]:
+        return self.items[:, 0]
 
     def batches(self, batch_size: int, shuffled: bool) -> Iterator[Batch]:
         device = self.row.device

@@ -52,6 +52,7 @@ class FeatureAgent(NetworkAgent):
             raise ValueError(f"history must be 'none', 'pooled' or 'paired', got {self.history!r}")
         if not (self.ids or self.fields):
             raise ValueError("fields must be true where ids=False, or nothing tells items apart, got False")
+        self.check_unread(self.history != "none", "history is read", "newest")
         if self.batch_norm and self.target == "catalogue":
             # Clicked and drawn items pass the network apart, so each kind's own mean would give away its label.
             raise ValueError("batch_norm must go with target='impressions', got target='catalogue'")

@@ -95,6 +95,8 @@ class FeatureReader(nn.Module):
         of_history = self.num_item_fields + self.reads_newest if self.history else 0
         self.num_request_fields = int(ids) + self.user_fields.num_fields + of_history
         self.num_item_numbers = sum(f.kind == "numeric" for f in schema.item_fields)
+        if not self.num_item_fields + self.num_item_numbers:
+            raise ValueError("ids must be true where no fields of items are declared, or nothing tells items apart")
         self.num_request_numbers = sum(f.kind == "numeric" for f in schema.user_fields)
 
     def read_items(self, items: Int[T, "*shape"], table: Table) -> ItemFeatures:

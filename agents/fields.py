@@ -176,9 +176,9 @@ def _columns(
             )
     numbers = np.zeros((num_rows, len(numeric(fields))), np.float32)
     for place, (field, (mean, deviation)) in enumerate(zip(numeric(fields), moments, strict=True)):
-        numbers[:, place] = (columns[field.name] - mean) / deviation
-        if not (finite := np.isfinite(numbers[:, place])).all():
+        if not (finite := np.isfinite(columns[field.name])).all():
             raise ValueError(f"numbers of {field.name!r} must be finite, got {columns[field.name][~finite][0]}")
+        numbers[:, place] = (columns[field.name] - mean) / deviation
     shares = []
     for field in multivalued(fields):
         values = columns[field.name].astype(np.float32)

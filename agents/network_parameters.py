@@ -1,7 +1,9 @@
 """What an agent around a network may be told about what it learns from and how, and what makes no sense together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
+
+import torch
 
 from agents.base import NamedAgent
 from agents.losses import make_loss
@@ -105,6 +107,7 @@ class NetworkParameters(NamedAgent):
             raise ValueError(f"validation must be in [0, 1), got {self.validation}")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed must be in [0, 2^63), got {self.seed}")
+        _check_device(self.device)
         for name, known in (
             ("target", ("catalogue", "impressions")),
             ("negatives", ("uniform", "popularity", "in-batch", "mixed", "hard")),
@@ -136,13 +139,6 @@ class NetworkParameters(NamedAgent):
                     f"loss must be one of slates, such as 'softmax', where target='impressions', got {self.loss!r}, "
                     "which is about the whole catalogue"
                 )
-        elif self.position == "weight":
-            raise ValueError("position must be left out where target='catalogue', which knows no slots, got 'weight'")
-        if self.examination != "rates" and self.position != "weight":
-            raise ValueError(
-                f"examination must be left out unless position='weight', which it is for, got {self.examination!r} "
-                f"and position={self.position!r}"
-            )
         if self.loss in ("ce", "gbce") and self.negatives != "uniform":
             raise ValueError(
                 f"negatives must be left out where loss={self.loss!r}, which is about all items alike, "
@@ -153,6 +149,10 @@ class NetworkParameters(NamedAgent):
                 f"loss must be 'softmax' rather than 'ce', which scores all items for every click: {self.family} "
                 "cannot do that fast"
             )
+        if self.negatives == "hard" and self.hard_warmup >= self.epochs:
+            raise ValueError(
+                f"hard_warmup must be below the {self.epochs} epochs, or no negative is hard, got {self.hard_warmup}"
+            )
         if self.logq and self.negatives == "hard":
             raise ValueError("logq must be false where negatives='hard': how often the hardest are drawn is not known")
         if self.logq and (self.loss != "softmax" or self.target != "catalogue"):
@@ -160,3 +160,30 @@ class NetworkParameters(NamedAgent):
                 "logq corrects a sampled softmax: it must go with loss='softmax' and target='catalogue', "
                 f"got loss={self.loss!r} and target={self.target!r}"
             )
+        drawn = self.target == "catalogue" and self.loss != "ce"
+        self.check_unread(
+            drawn, "negatives are drawn: target='catalogue', a loss other than 'ce'", "num_negatives", "shared"
+        )
+        self.check_unread(self.negatives == "popularity", "negatives='popularity'", "popularity_power")
+        self.check_unread(self.negatives == "hard", "negatives='hard'", "hard_share", "hard_warmup")
+        self.check_unread(self.target == "impressions", "target='impressions', which knows slots", "position")
+        self.check_unread(self.position == "weight", "position='weight'", "examination")
+        weighs = self.position == "weight" or self.weighting != "none"
+        self.check_unread(weighs, "position='weight' or there is a weighting", "most_weight")
+
+    def check_unread(self, read: bool, where: str, *names: str) -> None:
+        """Refuse values of parameters that nothing reads: agents of other names would be the same."""
+        for name in names:
+            default = next(f.default for f in fields(self) if f.name == name)
+            if not read and getattr(self, name) != default:
+                raise ValueError(f"{name} must be left out unless {where}; got {getattr(self, name)!r}")
+
+
+def _check_device(device: str) -> None:
+    """Raises ValueError for a device that torch does not know, or that is not there."""
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise ValueError(f"device must be one that torch knows, such as 'cpu' or 'cuda:0', got {device!r}") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device must be there, got {device!r}, and torch finds no GPU")

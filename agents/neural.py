@@ -35,7 +35,7 @@ class NetworkAgent(NetworkParameters, Scorer):
     """Learns a network from a log, with one of two targets, any loss and any kind of negatives.
 
     `learn` again goes on from the weights and the optimiser's state, for `warm_epochs` instead of `epochs`. `curve` is
-    what the last `learn` brought, epoch by epoch.
+    what the last `learn` brought, epoch by epoch; it is saved with the weights, but for its seconds.
     """
 
     network: Network | None = field(init=False, repr=False, default=None)
@@ -151,12 +151,13 @@ class NetworkAgent(NetworkParameters, Scorer):
             network, optimizer, slot_bias = self._make_room(log, 0 if crosses is None else crosses.values.shape[2])
             network.known_items[1 + torch.as_tensor(log.slate[log.slate >= 0]).long()] = True
             examples = self._examples(log, network.schema.table(log.features, self.device), crosses)
-            objective = self._objective(log, network, slot_bias)
-            validate = None
+            held_out = None
             if self.validation:
                 examples, held_out = examples.split(self.validation)
-                if len(held_out):  # a few clicks have no tenth
-                    validate = held_out_loss(network, held_out, objective, self.batch_size, self.seed)
+            objective = self._objective(log, network, slot_bias, examples)
+            validate = None
+            if held_out is not None and len(held_out):  # a few clicks have no tenth
+                validate = held_out_loss(network, held_out, objective, self.batch_size, self.seed)
             network.known_users[1 + examples.users] = True
             if self.judged_by is not None:
                 validate = partial(self._judged, network)
@@ -207,7 +208,7 @@ class NetworkAgent(NetworkParameters, Scorer):
         """An example for each click, weighted by `selection`; sequence models read whole sequences instead."""
         return clicks_of(log, table, self.device, self.num_recent, selection, tells_known=self.needs_known)
 
-    def _objective(self, log: InteractionLog, network: Network, slot_bias: T | None) -> Objective:
+    def _objective(self, log: InteractionLog, network: Network, slot_bias: T | None, examples: Examples) -> Objective:
         if self.target == "impressions":
             return Impressions(make_loss(self.loss), slot_bias, self.weight_decay)
         pool = network.known_items[1:]
@@ -219,15 +220,11 @@ class NetworkAgent(NetworkParameters, Scorer):
             parameters["sampling_rate"] = min(self.num_negatives / max(int(pool.sum()) - 1, 1), 1.0)
         criterion = make_loss(self.loss, **parameters)
         return Catalogue(
-            criterion, self._negatives(log, pool), self.num_negatives, self.shared, self.logq, self.weight_decay
+            criterion, self._negatives(examples, pool), self.num_negatives, self.shared, self.logq, self.weight_decay
         )
 
-    def _negatives(self, log: InteractionLog, pool: T) -> Negatives:
-        clicks = torch.tensor(
-            np.bincount(log.slate[log.clicks], minlength=log.features.num_items),
-            dtype=torch.float32,
-            device=self.device,
-        )
+    def _negatives(self, examples: Examples, pool: Bool[T, " items"]) -> Negatives:
+        clicks = torch.bincount(examples.clicked, minlength=len(pool)).float()
         even = uniform(pool)
         in_batch = InBatch((clicks / clicks.sum()).log())
         return {
@@ -277,12 +274,16 @@ class NetworkAgent(NetworkParameters, Scorer):
         if self.network is None or self.optimizer is None:
             return {}
         learner = self.network, self.optimizer, self.slot_bias
-        return arrays_of(learner) | {"num_learned": np.array(self.num_learned)}
+        losses = np.array([epoch.loss for epoch in self.curve])
+        # No NaN, which equals nothing, where an epoch was not validated.
+        validations = np.array([-np.inf if np.isnan(epoch.validation) else epoch.validation for epoch in self.curve])
+        kept = {"num_learned": np.array(self.num_learned), "losses": losses, "validations": validations}
+        return arrays_of(learner) | kept
 
     def restore(self, state: Mapping[str, A]) -> None:
         self._kept = None
         if "schema" not in state:
-            self.network, self.optimizer, self.slot_bias, self.num_learned = None, None, None, 0
+            self.network, self.optimizer, self.slot_bias, self.num_learned, self.curve = None, None, None, 0, []
             return
         schema, weights, moments, bias = read(state, self.device)
         with seeded(self.seed):
@@ -290,3 +291,7 @@ class NetworkAgent(NetworkParameters, Scorer):
         self.network, self.optimizer, self.slot_bias = learner
         self.network.eval()
         self.num_learned = int(state["num_learned"])
+        self.curve = [
+            Epoch(place, loss, np.nan if np.isneginf(validation) else validation, seconds=np.nan)
+            for place, (loss, validation) in enumerate(zip(state["losses"], state["validations"], strict=True))
+        ]

@@ -24,7 +24,13 @@ class Requests:
 
     @staticmethod
     def of(observation: Observation, table: Table, device: str, num_recent: int | None = None) -> "Requests":
-        """The requests with at most the `num_recent` newest clicks of each (None: all)."""
+        """The requests with at most the `num_recent` newest clicks of each (None: all).
+
+        Raises:
+            ValueError: if a user has no row in the table of those that have features.
+        """
+        if len(table.users) and len(observation.user) and (last := observation.user.max()) >= len(table.users):
+            raise ValueError(f"users must be among the {len(table.users)} that have features, got user {last}")
         history = observation.clicked.shape[1]
         newest = slice(0 if num_recent is None else max(history - num_recent, 0), None)
         return Requests(

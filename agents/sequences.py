@@ -102,6 +102,11 @@ class ClickSequences:
         end = newest[self.end - 1] + 1
         return replace(self, end=end)._where(end > self.first)
 
+    def targets(self, max_length: int) -> Int[T, " targets"]:
+        """The items that are to be predicted in the last `max_length` clicks of all sequences."""
+        windows = self.windows(torch.arange(len(self), device=self.item.device), max_length)
+        return self.item[windows.place[windows.is_target]]
+
     def windows(self, chosen: Int[T, " chosen"], max_length: int) -> "Windows":
         """The last `max_length` clicks of the chosen sequences."""
         first, end = self.first[chosen], self.end[chosen]

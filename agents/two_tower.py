@@ -91,6 +91,7 @@ class TwoTower(FeatureAgent):
             raise ValueError(f"width must be at least 1, got {self.width}")
         if not 0 < self.temperature < float("inf"):
             raise ValueError(f"temperature must be above 0 and finite, got {self.temperature}")
+        self.check_unread(self.normalised, "vectors are normalised", "temperature")
         sizes_of(self.hidden, "hidden")
 
     def build(self, schema: Schema) -> TwoTowerNetwork:

@@ -14,6 +14,7 @@ from agents.matrix_factorization import MatrixFactorization
 from agents.multilayer import Multilayer
 from agents.neural import NetworkAgent
 from agents.registry import make_agent
+from agents.sasrec import SASRec
 from agents.two_tower import TwoTower
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import gather
@@ -209,7 +210,8 @@ def test_validation_stops_early_and_keeps_the_best(parts):
     )
     twin.learn(parts[0])
     twin_state, state = twin.state(), agent.state()
-    assert all(np.array_equal(twin_state[name], value) for name, value in state.items())
+    assert all(np.array_equal(twin_state[name], state[name]) for name in state.keys() - {"losses", "validations"})
+    assert twin.curve[-1].loss == agent.curve[best].loss
 
 
 def test_small_logs_can_hold_out(parts):
@@ -221,6 +223,22 @@ def test_small_logs_can_hold_out(parts):
     ):
         agent = taught(spec, few)
         assert np.isfinite(agent.scores(parts[1].observations(np.arange(3)))).all()
+        if "=.1" in spec:  # nothing to hold out, so nothing tells when to stop
+            assert len(agent.curve) == agent.epochs and np.isnan([epoch.validation for epoch in agent.curve]).all()
+
+
+def test_curves_are_saved_with_the_weights(parts, tmp_path):
+    spec = "mf:dim=4,epochs=5,validation=.2,validate_every=2,patience=9"
+    agent, loaded = taught(spec, parts[0]), make_agent(spec, seed=3)
+    agent.save(tmp_path / "agent")
+    loaded.load(tmp_path / "agent")
+    assert [epoch.loss for epoch in loaded.curve] == [epoch.loss for epoch in agent.curve]
+    validated = np.isfinite([epoch.validation for epoch in agent.curve]).tolist()
+    assert validated == [False, True, False, True, True]
+    assert np.isfinite([epoch.validation for epoch in loaded.curve]).tolist() == validated
+    assert loaded.curve[-1].validation == agent.curve[-1].validation
+    with pytest.raises(FileNotFoundError, match=r"the folder .*nowhere must be there to save agent into it"):
+        agent.save(tmp_path / "nowhere" / "agent")
 
 
 # ---- serving ---------------------------------------------------------------------------------------------------------
@@ -306,7 +324,22 @@ def test_what_is_kept_is_renewed(parts):
         (MatrixFactorization, {"target": "impressions", "loss": "gbce"}, "loss must be one of slates.*'gbce'"),
         (MatrixFactorization, {"loss": "ce", "negatives": "hard"}, "negatives must be left out where loss='ce'"),
         (MatrixFactorization, {"loss": "gbce", "negatives": "in-batch"}, "negatives must be left out where loss='gb"),
-        (MatrixFactorization, {"position": "weight"}, "position must be left out where target='catalogue'"),
+        (MatrixFactorization, {"position": "weight"}, "position must be left out unless target='impressions'"),
+        (MatrixFactorization, {"position": "ignored"}, "position must be left out unless target='impressions'"),
+        (MatrixFactorization, {"loss": "ce", "num_negatives": 8}, "num_negatives must be left out unless negatives"),
+        (SASRec, {"shared": False}, "shared must be left out unless negatives are drawn.*got False"),
+        (DLRM, {"target": "impressions", "num_negatives": 8}, "num_negatives must be left out unless negatives"),
+        (MatrixFactorization, {"popularity_power": 1.0}, "popularity_power must be left out unless negatives='pop"),
+        (MatrixFactorization, {"hard_share": 0.25}, "hard_share must be left out unless negatives='hard'"),
+        (MatrixFactorization, {"hard_warmup": 2}, "hard_warmup must be left out unless negatives='hard'"),
+        (MatrixFactorization, {"negatives": "hard", "hard_warmup": 10}, "hard_warmup must be below the 10 epochs"),
+        (MatrixFactorization, {"most_weight": 5.0}, "most_weight must be left out unless position='weight' or"),
+        (MatrixFactorization, {"target": "impressions", "examination": "repeats"}, "examination must be left out unl"),
+        (TwoTower, {"temperature": 0.5}, "temperature must be left out unless vectors are normalised"),
+        (DCN, {"rank": 0, "num_experts": 4}, "num_experts must be left out unless rank is above 0"),
+        (Multilayer, {"history": "none", "newest": 5}, "newest must be left out unless history is read"),
+        (MatrixFactorization, {"device": "gpu"}, "device must be one that torch knows, .*got 'gpu'"),
+        (TwoTower, {"logq": True, "loss": "listnet"}, "logq corrects a sampled softmax: .*got loss='listnet'"),
         (MatrixFactorization, {"logq": True}, "logq corrects a sampled softmax: .*got loss='bce'"),
         (MatrixFactorization, {"logq": True, "loss": "ce"}, "logq corrects a sampled softmax"),
         (TwoTower, {"logq": True, "target": "impressions"}, "logq corrects .*target='impressions'"),
@@ -386,6 +419,19 @@ def test_other_logs_are_refused(parts):
     columns = {name: getattr(short, name)[:, :3] for name, value in vars(short).items() if np.ndim(value) == 2}
     with pytest.raises(ValueError, match="the log must have slates of 5 slots, whose offsets were learned, got 3"):
         slated.learn(replace(short, **columns))
+
+
+def test_items_without_anything_to_tell_them_apart_are_refused():
+    for family in ("mlp", "dlrm", "dcn", "two-tower"):
+        with pytest.raises(ValueError, match="ids must be true where no fields of items are declared"):
+            make_agent(f"{family}:ids=false").learn(planted_log())
+
+
+def test_users_without_features_are_refused(parts):
+    agent = taught("dlrm:ids=false,epochs=1", parts[0])
+    observation = replace(parts[1].observations(np.arange(2)), user=np.array([3, 60], np.int32))
+    with pytest.raises(ValueError, match="users must be among the 60 that have features, got user 60"):
+        agent.scores(observation)
 
 
 @pytest.mark.parametrize("spec", SPECS[3:])

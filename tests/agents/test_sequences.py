@@ -8,6 +8,7 @@ import torch
 
 from agents.bert4rec import MaskedClicks
 from agents.fields import Schema
+from agents.registry import make_agent
 from agents.requests import Requests
 from agents.sasrec import NextClicks
 from agents.sequences import MASKED, NOTHING, ClickSequences, gap_of, histories, masked_histories
@@ -181,3 +182,15 @@ def test_a_slates_clicks_count_in_order_of_its_slots():
     sequences = ClickSequences.of(log, "cpu")
     flat = [item for _, clicks in sorted(clicks_by_user(log).items()) for item, _ in clicks]
     assert sequences.item.tolist() == flat
+
+
+@pytest.mark.parametrize("spec", ["mf", "sasrec:max_length=3"])
+def test_shares_of_clicks_are_of_those_that_an_epoch_asks_for(spec):
+    """In-batch negatives are expected as often as their items are to be predicted, which is not as often as clicked."""
+    log = planted_log(num_users=30, num_days=3)
+    agent = make_agent(spec, seed=0)
+    table = Schema.of(log.features, 30, 1).table(log.features, "cpu")
+    examples, _ = agent.catalogue_examples(log, table, None).split(0.3)
+    asked = torch.bincount(examples.clicked, minlength=40)
+    found = torch.cat([batch.items[:, 0] for batch in examples.batches(8, shuffled=True)])
+    assert torch.bincount(found, minlength=40).tolist() == asked.tolist() and asked.sum() < log.clicks.sum()
