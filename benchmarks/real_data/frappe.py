@@ -142,7 +142,7 @@ class Model:
     published: tuple[float, float] | None = None
     """AUC and log loss."""
     gate: str = ""
-    minutes: float = 10
+    minutes: float = 7
 
     def train(self, parts: Parts, seed: int, device: str, report: Report) -> tuple[Network, list[Epoch]]:
         with seeded(seed):
@@ -188,7 +188,7 @@ MODELS = (
         published=(0.9356, 0.3076),
         gate=".93 to .94 and below fm-frappe and below mlp-frappe and below two-tower-frappe "
         "and below dlrm-frappe and below dcn-frappe",
-        minutes=0.4,
+        minutes=1,
     ),
     Model(
         "fm-frappe",
@@ -197,7 +197,7 @@ MODELS = (
         penalty=0.0,
         learning_rate=0.003,
         published=(0.9671, 0.2065),
-        minutes=1.6,
+        minutes=5,
     ),
     Model(
         "mlp-frappe",
@@ -214,7 +214,7 @@ MODELS = (
         penalty=0.1,
         published=(0.9832, 0.1874),
         gate=">= .982",
-        minutes=11,
+        minutes=8,
     ),
     Model(
         "dlrm-frappe",
@@ -236,7 +236,6 @@ MODELS = (
         penalty=0.05,
         published=(0.98382, 0.1520),
         gate=">= .982",
-        minutes=5,
     ),
 )
 

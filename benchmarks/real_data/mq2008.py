@@ -222,7 +222,7 @@ def difference(first: Trained, second: Trained, metric: str) -> Interval:
     return paired_interval(first.of_queries[metric].mean(axis=0), second.of_queries[metric].mean(axis=0))
 
 
-@benchmark("losses-mq2008", "MQ2008", (MQ2008_FILE,), minutes=6, gates=GATES)
+@benchmark("losses-mq2008", "MQ2008", (MQ2008_FILE,), minutes=10, gates=GATES)
 def losses_mq2008(report: Report) -> list[Row]:
     """MAP and NDCG@10 of every loss, and the paired differences that the claims about losses are of."""
     trained = compare(report=report)
