@@ -101,14 +101,16 @@ def expected_clicks(platform: Platform, policy: Policy) -> float:
     """The expected clicks of a slate in every user's next visit, had nobody answered: no click is drawn, no user
     changes, and of all that has happened only what was shown before in the visit is known to the policy.
 
-    Steps of a visit count as often as the platform's log has slates at them, up to those that an observation shows. NaN
-    if nobody will come, or nothing was logged.
+    Steps of a visit count as often as the platform's log has slates at them, up to those that an observation shows.
+    Visits so far ahead that too little will be on offer for them are left out. NaN if nobody will come, or nothing was
+    logged.
     """
     service = platform.service
     sessions, rows = service.sessions.copy(), np.flatnonzero(service.due != NEVER)
     num_slots = sessions.num_slots
     steps = np.concatenate([np.zeros(0, np.int32), *(log.step for log in platform.logs())])
     slates_at = np.bincount(steps)[: sessions.shown_width // num_slots]
+    rows = rows[platform.features.num_on_offer(service.due[rows]) >= num_slots * len(slates_at)]
     if not len(rows) or not slates_at.any():
         return float("nan")
     sessions.open(rows, service.due[rows])

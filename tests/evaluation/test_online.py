@@ -122,6 +122,23 @@ def test_expected_clicks_are_those_of_whole_visits_of_users_who_never_answer(log
         np.testing.assert_array_equal(values, service.sessions.state[name])
 
 
+def test_expected_clicks_leave_out_visits_after_all_items_are_gone() -> None:
+    brief = make_world(
+        "everyday", num_users=60, num_items=300, num_slots=2, lifetime_days=3, new_items_a_day=60, days=4
+    )
+    platform = Platform(brief, RepeatRules(Random()), seed=1)
+    platform.run(3)
+    policy = RepeatRules(FixedScores(np.zeros((60, brief.catalogue.num_items), np.float32), "fixed"))
+    late, gone = (platform.fork(platform.service.policy) for _ in range(2))
+    coming = np.flatnonzero(platform.service.due < NEVER)
+    late.service.due[coming[::2]] = 100 * TICKS_PER_DAY
+    gone.service.due[coming[::2]] = NEVER
+    assert late.features.num_on_offer(late.service.due[coming]).min() == 0
+    assert 0 < expected_clicks(late, policy) == expected_clicks(gone, policy)
+    late.service.due[coming] = 100 * TICKS_PER_DAY
+    assert math.isnan(expected_clicks(late, policy))
+
+
 def test_expected_clicks_do_not_depend_on_how_many_are_asked_at_once(logged: Platform, world: World) -> None:
     table = np.random.default_rng(4).normal(size=(80, world.catalogue.num_items)).astype(np.float32)
     few = logged.fork(logged.service.policy)
