@@ -21,7 +21,8 @@ class DLRMNetwork(CrossingNetwork):
     """Dots within the request are computed once a request, dots within the item once an item, the others once a pair.
 
     The dense input holds the numeric fields of both sides and what the pair alone has; its vector, from the bottom
-    MLP, has dot products with all the others too.
+    MLP, has dot products with all the others too. Where there is nothing dense it is a constant, whose dot products
+    give each field a linear term.
     """
 
     def __init__(
@@ -38,8 +39,8 @@ class DLRMNetwork(CrossingNetwork):
         super().__init__(schema, dim=dim, **reading)  # type: ignore[arg-type]
         reader = self.reader
         num_request, num_item = reader.num_request_fields, reader.num_item_fields
-        num_dense = reader.num_request_numbers + reader.num_item_numbers + self.num_pairs
-        self.bottom = nn.Sequential(mlp([num_dense, *bottom, dim], dropout), nn.ReLU())
+        self.num_dense = reader.num_request_numbers + reader.num_item_numbers + self.num_pairs
+        self.bottom = nn.Sequential(mlp([max(self.num_dense, 1), *bottom, dim], dropout), nn.ReLU())
         self.with_vectors = with_vectors
         self.first = SplitLinear(
             num_request * (num_request - 1) // 2 + with_vectors * num_request * dim,
@@ -53,12 +54,8 @@ class DLRMNetwork(CrossingNetwork):
         self, request: RequestFeatures, item: ItemFeatures, pairs: Float[T, "rows candidates pairs"]
     ) -> Float[T, "rows candidates"]:
         shape = pairs.shape[:2]
-        dense = self.bottom(
-            torch.cat(
-                [request.numbers[:, None].expand(*shape, -1), item.numbers.expand(*shape, -1), pairs],
-                dim=-1,
-            )
-        )
+        numbers = [request.numbers[:, None].expand(*shape, -1), item.numbers.expand(*shape, -1), pairs]
+        dense = self.bottom(torch.cat(numbers, dim=-1) if self.num_dense else pairs.new_ones(*shape, 1))
         across = "bfd,ngd->bnfg" if item.vectors.ndim == 3 else "bfd,bngd->bnfg"
         of_item = "bnd,ngd->bng" if item.vectors.ndim == 3 else "bnd,bngd->bng"
         met = torch.cat(

@@ -29,6 +29,14 @@ FAST = {
 }
 
 
+def fast(changes: dict[str, object]) -> SASRec:
+    """A small one; with as many negatives as there are items, where it draws any."""
+    settings = FAST | changes
+    if settings["loss"] == "ce" or settings.get("target") == "impressions":
+        settings.pop("num_negatives")
+    return SASRec(**settings)
+
+
 def chain(num_users: int, num_clicks: int, seed: int, timed: bool = False) -> InteractionLog:
     """Of the two items of each slate every user clicks the first: with probability .9 the one that follows the last
     click, which is another after a day than after a minute (`timed`)."""
@@ -91,14 +99,14 @@ def share_found(agent, log, num_before: int = 3) -> float:
     ids=str,
 )
 def test_order_is_found(changes):
-    agent = SASRec(**FAST | changes)
+    agent = fast(changes)
     agent.learn(chain(100, 10, seed=0))
     # Of 20 items one follows with probability .905; popularity finds .05.
     assert share_found(agent, chain(60, 10, seed=1)) > 0.7
 
 
 def test_what_is_clicked_of_a_slate_is_found():
-    agent = SASRec(**FAST | {"target": "impressions", "epochs": 4, "batch_size": 64})
+    agent = fast({"target": "impressions", "epochs": 4, "batch_size": 64})
     agent.learn(chain(100, 10, seed=0))
     log = chain(60, 10, seed=1)
     scores = agent.scores(log.observations(), log.slate)[log.session >= 3]
@@ -108,7 +116,7 @@ def test_what_is_clicked_of_a_slate_is_found():
 
 @pytest.mark.parametrize("embeddings, finds", [("position", False), ("time", True), ("both", True)])
 def test_time_is_found_by_its_embedding(embeddings, finds):
-    agent = SASRec(**FAST | {"embeddings": embeddings, "loss": "ce", "epochs": 20})
+    agent = fast({"embeddings": embeddings, "loss": "ce", "epochs": 20})
     agent.learn(chain(150, 10, seed=0, timed=True))
     share = share_found(agent, chain(60, 10, seed=1, timed=True))
     # Who does not know whether a day has passed is right half of the time.
@@ -119,7 +127,7 @@ def test_training_is_deterministic_and_leaves_torch_alone():
     log = chain(30, 8, seed=0)
     torch.manual_seed(5)
     expected = torch.rand(3)
-    agents = [SASRec(**FAST | {"epochs": 2, "seed": seed}) for seed in (1, 1, 2)]
+    agents = [fast({"epochs": 2, "seed": seed}) for seed in (1, 1, 2)]
     torch.manual_seed(5)
     for agent in agents:
         agent.learn(log)
@@ -134,13 +142,13 @@ def test_training_is_deterministic_and_leaves_torch_alone():
     ids=str,
 )
 def test_learning_and_state(changes, log, tmp_path):
-    check_agent(lambda: SASRec(**FAST | {"epochs": 2} | changes), log, tmp_path)
+    check_agent(lambda: fast({"epochs": 2} | changes), log, tmp_path)
 
 
 @pytest.mark.parametrize("changes", [{}, {"embeddings": "both", "max_length": 7}], ids=str)
 @pytest.mark.parametrize("taught", [False, True], ids=["untaught", "taught"])
 def test_answers(changes, taught, log):
-    agent = SASRec(**FAST | {"epochs": 2} | changes)
+    agent = fast({"epochs": 2} | changes)
     if taught:
         agent.learn(log)
     observation = log.observations(np.arange(len(log) - 60, len(log)))
@@ -148,7 +156,7 @@ def test_answers(changes, taught, log):
 
 
 def test_planted_taste_is_found(log):
-    agent = SASRec(**FAST | {"epochs": 40, "learning_rate": 0.004})
+    agent = fast({"epochs": 40, "learning_rate": 0.004})
     agent.learn(log)
     observation = log.observations(np.arange(len(log) - 60, len(log)))
     slates = agent.recommend(observation, 5, draws_of(0, observation.user)).items
@@ -159,7 +167,7 @@ def test_whoever_has_clicked_nothing_is_answered_by_what_users_click_first():
     log = chain(150, 4, seed=0)
     opening = np.where(log.session == 0, 7, log.slate[:, 0])
     log = replace(log, slate=np.stack([opening, log.slate[:, 1]], axis=1).astype(np.int32))
-    agent = SASRec(**FAST)
+    agent = fast({})
     agent.learn(log)
     newcomers = log.observations(np.flatnonzero(log.session == 0)[:5])
     assert (agent.scores(newcomers).argmax(axis=1) == 7).all()
@@ -172,7 +180,7 @@ def test_held_out_clicks_are_not_learned_from():
     slate = log.slate.copy()
     slate[newest] = [[0, 1]]
     log = replace(log, slate=slate)
-    agent = SASRec(**FAST | {"validation": 100 / len(log), "patience": 100, "epochs": 8})
+    agent = fast({"validation": 100 / len(log), "patience": 100, "epochs": 8})
     agent.learn(log)
     losses = np.array([[epoch.loss, -epoch.validation] for epoch in agent.curve])
     assert np.isfinite(losses).all() and losses[-1, 0] < losses[0, 0] - 0.3
@@ -181,7 +189,7 @@ def test_held_out_clicks_are_not_learned_from():
 
 def test_learning_on_is_quick():
     log = chain(100, 10, seed=0)
-    agent = SASRec(**FAST | {"warm_epochs": 1})
+    agent = fast({"warm_epochs": 1})
     agent.learn(log)
     before = share_found(agent, chain(50, 12, seed=3))
     agent.learn(chain(150, 12, seed=2))

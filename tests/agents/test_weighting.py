@@ -433,8 +433,8 @@ def test_examination_is_told_as_it_is_asked_for():
     [
         ({"most_weight": 0.5}, "most_weight must be at least 1, got 0.5"),
         ({"most_weight": float("nan")}, "most_weight must be at least 1, got nan"),
-        ({"examination": "repeats"}, "examination must be left out unless position='weight'.*'repeats' .*'feature'"),
-        ({"position": "weight", "weighting": "ips"}, "position must be left out where target='catalogue'"),
+        ({"examination": "repeats"}, "examination must be left out unless position='weight'; got 'repeats'"),
+        ({"position": "weight", "weighting": "ips"}, "position must be left out unless target='impressions'"),
     ],
 )
 def test_what_makes_no_sense_is_refused(parameters, message):
