@@ -23,6 +23,8 @@ console = Console(width=None if sys.stdout.isatty() else 120)  # a file has no w
 
 _SECONDS_OF_SPEED = 600.0
 """The time left is told from as many seconds past: pieces of work differ."""
+_WIDEST_NUMBERS = 24
+"""Characters, of an estimate with its interval."""
 _SECONDS_BETWEEN_LINES = 60.0
 """Where the output is no terminal, so that a live line cannot be seen."""
 
@@ -106,10 +108,6 @@ def counting(title: str) -> Iterator[Counter]:
         raise SystemExit(130) from None
 
 
-WIDEST_NUMBERS = 24
-"""Characters, of an estimate with its interval."""
-
-
 def show_table(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     """Print a table; the first column is text, and so is one that is too wide for numbers."""
     table = RichTable(title=title, title_justify="left")
@@ -117,7 +115,7 @@ def show_table(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]])
         # Where the terminal is narrow, text gives way and numbers do not.
         lines = [line for row in rows for line in row[place].split("\n")]
         width = max((Text.from_markup(line).cell_len for line in lines), default=0)
-        if place == 0 or width > WIDEST_NUMBERS:
+        if place == 0 or width > _WIDEST_NUMBERS:
             table.add_column(name, min_width=12, overflow="fold")
         else:
             table.add_column(name, justify="right", no_wrap=True, min_width=width)
