@@ -52,6 +52,8 @@ class BERT4Rec(NetworkAgent):
         for name in ("mask_probability", "last_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        masks = self.target == "catalogue"
+        self.check_unread(masks, "clicks are masked: target='catalogue'", "mask_probability", "last_probability")
         self._config()
 
     def _config(self) -> TransformerConfig:

@@ -53,6 +53,7 @@ class FeatureAgent(NetworkAgent):
         if not (self.ids or self.fields):
             raise ValueError("fields must be true where ids=False, or nothing tells items apart, got False")
         self.check_unread(self.history != "none", "history is read", "newest")
+        self.check_unread(self.ids, "ids are read", "id_dropout")
         if self.batch_norm and self.target == "catalogue":
             # Clicked and drawn items pass the network apart, so each kind's own mean would give away its label.
             raise ValueError("batch_norm must go with target='impressions', got target='catalogue'")

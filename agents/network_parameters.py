@@ -164,6 +164,8 @@ class NetworkParameters(NamedAgent):
         self.check_unread(
             drawn, "negatives are drawn: target='catalogue', a loss other than 'ce'", "num_negatives", "shared"
         )
+        if self.negatives == "mixed" and not self.shared and self.num_negatives < 2:
+            raise ValueError(f"num_negatives must be at least 2 where negatives are mixed, got {self.num_negatives}")
         self.check_unread(self.negatives == "popularity", "negatives='popularity'", "popularity_power")
         self.check_unread(self.negatives == "hard", "negatives='hard'", "hard_share", "hard_warmup")
         self.check_unread(self.target == "impressions", "target='impressions', which knows slots", "position")

@@ -55,7 +55,6 @@ READING: dict[str, Any] = {
     "history": "none",
     "ids": False,
     "context": False,
-    "id_dropout": 0.0,
     "batch_norm": True,
 }
 """Users and apps are fields like others here, so that nothing is read by id."""

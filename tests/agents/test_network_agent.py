@@ -338,6 +338,8 @@ def test_what_is_kept_is_renewed(parts):
         (TwoTower, {"temperature": 0.5}, "temperature must be left out unless vectors are normalised"),
         (DCN, {"rank": 0, "num_experts": 4}, "num_experts must be left out unless rank is above 0"),
         (Multilayer, {"history": "none", "newest": 5}, "newest must be left out unless history is read"),
+        (Multilayer, {"ids": False, "id_dropout": 0.0}, "id_dropout must be left out unless ids are read; got 0.0"),
+        (Multilayer, {"negatives": "mixed", "num_negatives": 1}, "num_negatives must be at least 2 where .*mixed"),
         (MatrixFactorization, {"device": "gpu"}, "device must be one that torch knows, .*got 'gpu'"),
         (TwoTower, {"logq": True, "loss": "listnet"}, "logq corrects a sampled softmax: .*got loss='listnet'"),
         (MatrixFactorization, {"logq": True}, "logq corrects a sampled softmax: .*got loss='bce'"),
