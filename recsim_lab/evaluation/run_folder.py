@@ -32,11 +32,11 @@ class RunFolder:
         """Write `config.json`: the config, the command, versions and commit; returns its content.
 
         A run that goes on keeps what it began with; where the commit is another now, both are recorded. `axes` are
-        fields that say what there is to do and not how: a run may go on with others, which are recorded instead.
+        fields that say what there is to do and not how: a run may go on with more of it, which is recorded instead.
 
         Raises:
             ValueError: if the folder holds a run of another config or under other versions, which would mix two
-                runs' results.
+                runs' results, or one of more than is asked for now, whose tables and report would be lost.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         content = {
@@ -53,6 +53,12 @@ class RunFolder:
                 raise ValueError(
                     f"{self.path} holds a run of another config (different: {', '.join(changed)}); "
                     "give this run another --name, or delete that folder"
+                )
+            asked, now = before["config"], content["config"]
+            if fewer := [key for key in different if key in asked and _is_less(asked[key], now[key])]:
+                raise ValueError(
+                    f"{self.path} holds a run of more than this ({', '.join(fewer)}), whose tables and report would be "
+                    "lost; give this run another --name, or delete that folder"
                 )
             old, new = before["versions"], content["versions"]
             if packages := differing(old, new):
@@ -90,6 +96,13 @@ def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """The keys whose values differ, or that only one of the two has."""
     either = before.keys() | now.keys()
     return sorted(key for key in either if key not in before or key not in now or before[key] != now[key])
+
+
+def _is_less(before: Any, now: Any) -> bool:
+    """Whether something that a field of a config asked for is not asked for any more."""
+    if isinstance(before, list):
+        return any(entry not in now for entry in before)
+    return bool(now < before)
 
 
 def package_versions() -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from recsim_lab.evaluation.cell import run_unit
 from recsim_lab.evaluation.plan import Factories, Plan, Unit
 from recsim_lab.evaluation.units import claim, finished
+from recsim_lab.platform import Platform
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,12 +76,13 @@ def run_study(
 
 
 def check_plan(plan: Plan, factories: Factories) -> None:
-    """Raise the ValueError of the first agent or world that can't be made, before anything is run or written."""
+    """Raise the ValueError of the first agent or world that can't be made or served, before anything is run or
+    written."""
     for spec in (*plan.agents, *plan.logging_policies, plan.retriever):
         factories.family(spec)
         factories.agent(spec, plan.seeds[0])
     for world in plan.worlds:
-        factories.world(world, plan.seeds[0])
+        Platform(factories.world(world, plan.seeds[0]), factories.agent(plan.retriever, plan.seeds[0]))
 
 
 def _collect(plan: Plan, logs: list[Unit], units: list[Unit], folder: Path) -> Tables:

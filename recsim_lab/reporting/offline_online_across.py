@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from recsim_lab.evaluation.decisions import AGENT_ELSEWHERE, WHICHEVER
+from recsim_lab.evaluation.resampled_agreement import MIN_AGENTS
 from recsim_lab.reporting.blocks import Details, Section, Table
 from recsim_lab.reporting.figures import worlds_heatmap
 from recsim_lab.reporting.figures.base import counted, signed
@@ -33,7 +34,7 @@ def across_answers(across: pd.DataFrame, decisions: pd.DataFrame) -> list[str]:
 def _answer(logging: str, numbers: pd.DataFrame, decisions: pd.DataFrame) -> str:
     usual = usual_metrics(numbers)
     if usual.empty:
-        return f"Log of {logging}: no offline number could be compared."
+        return f"Log of {logging}: no offline number could be compared, which takes {MIN_AGENTS} agents at least."
     num_worlds = int(usual["num_worlds"].max())
     said = [
         f"Log of {logging}, mean of {counted(num_worlds, 'world')}: the {len(usual)} usual numbers (hit rate, NDCG, "

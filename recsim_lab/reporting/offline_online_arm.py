@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from recsim_lab.evaluation.agreement import MULTIPLE_COMPARISONS_NOTE
+from recsim_lab.evaluation.agreement import MIN_FAMILIES, MULTIPLE_COMPARISONS_NOTE
 from recsim_lab.evaluation.plan import ORACLE
+from recsim_lab.evaluation.resampled_agreement import MIN_AGENTS
 from recsim_lab.evaluation.statistics import separated_pairs
 from recsim_lab.reporting.blocks import MISSING, Details, Figure, KeyNumber, KeyNumbers, Section, Table
 from recsim_lab.reporting.figures import (
@@ -248,7 +249,12 @@ def best_of(predictors: pd.DataFrame) -> tuple[pd.Series, bool]:
 def answer_of(where: str, predictors: pd.DataFrame) -> str:
     """What the study found, in two sentences that claim no more than the intervals allow."""
     if predictors.empty:
-        return f"{where}: no offline number could be compared."
+        return f"{where}: no offline number could be compared, which takes {MIN_AGENTS} agents at least."
+    if predictors["spearman_low"].isna().all():
+        return (
+            f"{where}: no agreement can be told from chance, which takes agents of {MIN_FAMILIES} families at least, "
+            "so that this study can recommend no offline number."
+        )
     best, told = best_of(predictors)
     sure = int((predictors["spearman_low"] > 0).sum())
     interval = "too few agents or seeds for an interval"

@@ -110,7 +110,7 @@ def test_metrics_where_lower_is_better_are_turned():
 @pytest.mark.parametrize("missing", [False, True])
 def test_estimates_and_intervals_equal_a_literal_bootstrap(missing):
     generator = np.random.default_rng(11)
-    families = [0, 0, 1, 2, 2, 2, 3]
+    families = [0, 0, 1, 2, 2, 3, 4]
     offline = generator.integers(0, 5, (3, 7)).astype(float)  # small integers: ties
     online = offline + generator.integers(-3, 4, (3, 7)) + 7
     if missing:
@@ -118,7 +118,7 @@ def test_estimates_and_intervals_equal_a_literal_bootstrap(missing):
         offline[2, 2:] = np.nan  # too few agents: this seed does not count
     row = only_row(agreement_table(study(offline, online, families), num_bootstrap=200, seed=5))
 
-    family_counts, seed_counts = resample_counts(4, 3, 200, np.random.default_rng(5))
+    family_counts, seed_counts = resample_counts(5, 3, 200, np.random.default_rng(5))
     resamples = []
     for of_families, of_seeds in zip(family_counts.astype(int), seed_counts.astype(int), strict=True):
         answers = []
@@ -180,9 +180,6 @@ def test_undefined_cases_are_nan_and_never_an_exception():
         study([[1.0]], [[1.0]]),
     ):
         assert only_row(agreement_table(scores))[numbers].isna().all()
-    two_families = only_row(agreement_table(study(rising, rising, families=[0, 0, 1, 1])))
-    assert two_families["spearman"] == 1.0
-    assert np.isnan(two_families["spearman_low"])
     nothing_earned = only_row(agreement_table(study(rising, [[-2.0, -1.0, 0.0, -3.0]] * 2)))
     assert nothing_earned["spearman"] == pytest.approx(-0.2) and np.isnan(nothing_earned["top1_regret"])
     # The best is 0 in every seed, each time another agent, so that most resamples miss some of them.
@@ -195,6 +192,15 @@ def test_undefined_cases_are_nan_and_never_an_exception():
     absent = study({OFFLINE: rising, "offline/random/auc": np.full((2, 4), np.nan)}, rising)
     assert len(agreement_table(absent)) == 1
     assert agreement_table(study({"offline/random/auc": np.full((2, 4), np.nan)}, rising)).empty
+
+
+def test_few_families_have_no_interval():
+    """Of four families in any order, two in five intervals would exclude zero by chance."""
+    rising = [np.arange(6.0)]
+    for families, known in (([0, 1, 2, 3, 3, 3], False), ([0, 1, 2, 3, 4, 4], True)):
+        row = only_row(agreement_table(study(rising, rising, families=families)))
+        assert row["spearman"] == 1.0
+        assert np.isfinite(row["spearman_low"]) == known
 
 
 def test_ceiling_compares_two_replicates():

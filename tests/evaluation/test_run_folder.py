@@ -55,6 +55,9 @@ def test_a_run_may_go_on_with_more_to_do(tmp_path: Path) -> None:
     assert more["config"]["seeds"] == [0, 1, 2] and more == json.loads((tmp_path / "run" / "config.json").read_text())
     with pytest.raises(ValueError, match="different: name"):
         folder.begin(Config(name="other", seeds=(0,)), axes=("seeds",))
+    with pytest.raises(ValueError, match=r"holds a run of more than this \(seeds\).*--name"):
+        folder.begin(Config(seeds=(0, 1, 5)), axes=("seeds",))
+    assert more == json.loads((tmp_path / "run" / "config.json").read_text())
 
 
 def test_a_run_that_goes_on_keeps_what_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,7 +203,8 @@ def test_the_answer_is_a_number_that_agrees_by_more_than_chance() -> None:
     assert "a, full" not in answer and "0.40" in answer
     unsure = answer_of("here", predictors.assign(spearman_low=-0.5))
     assert "can recommend none" in unsure and "a, full" in unsure
-    assert answer_of("here", predictors.iloc[:0]).endswith("could be compared.")
+    assert "takes agents of 5 families" in answer_of("here", predictors.assign(spearman_low=np.nan))
+    assert "could be compared, which takes 3 agents" in answer_of("here", predictors.iloc[:0])
     # One of fifty is what chance gives.
     many = pd.concat([predictors.iloc[:1]] * 49 + [predictors.iloc[1:2]], ignore_index=True)
     by_chance = answer_of("here", many)

@@ -100,6 +100,7 @@ def test_a_second_run_goes_on_from_the_first(finished, capsys, monkeypatch):
             "--sensitivity --light-agents ease --agents random mf",
             "error: sensitivity needs some of light_agents among agents: ease",
         ),
+        ("--worlds everyday:num_users=9,num_items=3", "error: num_slots must be at most the items on offer"),
         ("--name ../elsewhere", "error: name must be a folder's name"),
     ],
 )

@@ -52,8 +52,9 @@ def forest(
                 transform=axes.get_yaxis_transform(),
                 va="bottom",
                 linespacing=1.15,
-                # A name may end beyond the axes, which keep their width.
+                # A name may end beyond the axes, which keep their width, and the line at zero stays behind it.
                 in_layout=False,
+                bbox={"facecolor": PAPER.light, "edgecolor": "none", "pad": 0.5},
                 fontsize=SMALL,
                 color=INK.light if sure else MUTED.light,
             )
@@ -61,5 +62,7 @@ def forest(
         axes.set(xlabel=label, yticks=[], ylim=(max(len(names), 1) - 0.5, -0.8))
         axes.grid(False, axis="y")
         panel = inline_svg(canvas)
-    caption = f"{label[:1].upper()}{label[1:]}, with 95% intervals. Hollow dots: the interval holds zero."
+    known = np.isfinite(low).any()
+    intervals = ", with 95% intervals. Hollow dots: the interval holds zero." if known else "; there are no intervals."
+    caption = f"{label[:1].upper()}{label[1:]}{intervals}"
     return Figure((panel,), caption, f"{len(names)} differences in {label.removeprefix('difference in ')}.")
