@@ -145,7 +145,7 @@ def main() -> None:
         parts.append(study.scores)
     scores = pd.concat(parts, ignore_index=True)
     with counting("Real ratings") as count:
-        real, negatives = real_claims(load_sample(), config.seeds, lambda what, done, total: count(what, done, total))
+        real, negatives = real_claims(load_sample(), config.seeds, run.path / "ratings", config.num_workers, count)
     claims = pd.concat([claims_table(scores, comparisons(config)), real, kept_claims()], ignore_index=True)
     claims["p_holm"] = holm(claims["p_value"].to_numpy(float))
     run.write_table("scores", scores)

@@ -1,7 +1,11 @@
 """Claims that real ratings can judge: dot product against layers, kinds of negatives, learning on with new data."""
 
+import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +16,8 @@ from recsim_lab.evaluation.claims import claim_row
 from recsim_lab.evaluation.protocols import LeaveLastOut
 from recsim_lab.evaluation.ranking import ranking_metrics
 from recsim_lab.evaluation.rating_log import rating_log
+from recsim_lab.evaluation.run_folder import RunFolder
+from recsim_lab.evaluation.units import finished, safe_name
 from recsim_lab.interaction_log import InteractionLog
 from recsim_lab.policy import Agent
 
@@ -28,82 +34,87 @@ NEGATIVES = {
     "hard": f"{_MF},negatives=hard",
 }
 _LAYERS = "mlp:dim=64,history=none,context=false,fields=false"
+_OLDER = 0.8
+
+
+@dataclass(frozen=True)
+class Training:
+    """A model and a seed; with `in_two` it learns the older ratings, is judged, and learns on from the others."""
+
+    spec: str
+    seed: int
+    in_two: bool = False
+
+    @property
+    def file_name(self) -> str:
+        return f"{safe_name(self.spec)}{'_in-two' if self.in_two else ''}/seed={self.seed}.json"
 
 
 def real_claims(
-    ratings: Ratings, num_seeds: int, progress: Callable[[str, int, int], None]
+    ratings: Ratings, num_seeds: int, folder: Path, num_workers: int, progress: Callable[[str, int, int], None]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(claims, a row for each kind of negatives with its quality and training seconds).
 
-    Values are means over training seeds for each user; the users are the independent units of the intervals.
+    Values are means over training seeds for each user; the users are the independent units of the intervals. Each
+    training has a file in `folder`, and is not done again.
     """
-    log = rating_log(ratings)
-    (fold,) = LeaveLastOut().folds(log)
-    tested, training = np.flatnonzero(fold.test), log.take(fold.train)
-    specs = list(dict.fromkeys([*NEGATIVES.values(), _LAYERS]))
-    values: dict[str, dict[str, A]] = {}
-    seconds: dict[str, float] = {}
-    for place, spec in enumerate(specs):
-        progress(spec, place, len(specs) + 1)
-        runs, started = [], time.perf_counter()
-        for seed in range(num_seeds):
-            agent = make_agent(spec, seed)
-            agent.learn(training)
-            runs.append(agent)
-        seconds[spec] = (time.perf_counter() - started) / num_seeds
-        scored = [_metrics(agent, log, tested) for agent in runs]
-        values[spec] = {name: np.mean([run[name] for run in scored], axis=0) for name in scored[0]}
+    specs, seeds = (*NEGATIVES.values(), _LAYERS), range(num_seeds)
+    trainings = [Training(spec, seed) for spec in specs for seed in seeds]
+    trainings += [Training(_MF, seed, in_two=True) for seed in seeds]
+    missing = [training for training in trainings if not (folder / training.file_name).exists()]
+    train = partial(_train, ratings=ratings, folder=folder)
+    for done, training in enumerate(finished(missing, train, num_workers), len(trainings) - len(missing) + 1):
+        progress(f"{training.spec} {training.seed}", done, len(trainings))
 
-    progress("learning on", len(specs), len(specs) + 1)
-    rows = [
-        _row("a dot product beats layers on the same ids", _MF, _LAYERS, values),
+    def mean(name: str, spec: str, in_two: bool = False, step: int = 0) -> A:
+        """Over seeds; a number for each user, or one."""
+        files = [folder / Training(spec, seed, in_two).file_name for seed in seeds]
+        return np.mean([json.loads(file.read_text())[step][name] for file in files], axis=0)
+
+    def beats(claim: str, better: str, worse: str) -> dict[str, object]:
+        difference = mean(METRIC, better) - mean(METRIC, worse)
+        return claim_row(claim, WHERE, f"{METRIC}: {better} minus {worse}", difference, "users")
+
+    stale, tuned = (mean(METRIC, _MF, in_two=True, step=step) for step in (0, 1))
+    faster = mean("seconds", _MF) / mean("seconds", _MF, in_two=True, step=1)
+    measure = f"{METRIC} of {_MF}"
+    claims = [
+        beats("a dot product beats layers on the same ids", _MF, _LAYERS),
         *(
-            _row(f"{name} negatives beat uniform ones", spec, NEGATIVES["uniform"], values)
+            beats(f"{name} negatives beat uniform ones", spec, NEGATIVES["uniform"])
             for name, spec in NEGATIVES.items()
             if name != "uniform"
         ),
-        *_learning_on(log, training, tested, num_seeds),
-    ]
-    table = [
-        {"agent": name, "seconds": seconds[spec]} | {key: float(value.mean()) for key, value in values[spec].items()}
-        for name, spec in NEGATIVES.items()
-    ]
-    progress("done", len(specs) + 1, len(specs) + 1)
-    return pd.DataFrame(rows), pd.DataFrame(table)
-
-
-def _learning_on(log: InteractionLog, training: InteractionLog, tested: A, num_seeds: int) -> list[dict[str, object]]:
-    """A trained model learns on from the newest fifth, against one that never saw it and one trained anew on all."""
-    old = np.arange(len(training)) < 0.8 * len(training)
-    stale, tuned, anew, tuning, training_anew = [], [], [], 0.0, 0.0
-    for seed in range(num_seeds):
-        agent = make_agent(_MF, seed)
-        agent.learn(training.take(old))
-        stale.append(_metrics(agent, log, tested)[METRIC])
-        started = time.perf_counter()
-        agent.learn(training.take(~old))
-        tuning += time.perf_counter() - started
-        tuned.append(_metrics(agent, log, tested)[METRIC])
-        other = make_agent(_MF, seed)
-        started = time.perf_counter()
-        other.learn(training)
-        training_anew += time.perf_counter() - started
-        anew.append(_metrics(other, log, tested)[METRIC])
-    means = [np.mean(runs, axis=0) for runs in (stale, tuned, anew)]
-    measure = f"{METRIC} of {_MF}"
-    faster = f"{training_anew / tuning:.1f} times as fast"
-    return [
         claim_row(
-            f"learning on adds what is new ({faster} as training anew)", WHERE, measure, means[1] - means[0], "users"
+            f"learning on adds what is new ({faster:.1f} times as fast as training anew)",
+            WHERE, measure, tuned - stale, "users",
         ),
         claim_row(
             "learning on loses less than a twentieth against training anew",
-            WHERE,
-            f"{measure}, minus 95% of training anew's",
-            means[1] - 0.95 * means[2],
-            "users",
+            WHERE, f"{measure}, minus 95% of training anew's", tuned - 0.95 * mean(METRIC, _MF), "users",
         ),
+    ]  # fmt: skip
+    negatives = [
+        {"agent": name} | {column: float(mean(column, spec).mean()) for column in ("seconds", METRIC, "hr@10")}
+        for name, spec in NEGATIVES.items()
     ]
+    return pd.DataFrame(claims), pd.DataFrame(negatives)
+
+
+def _train(training: Training, ratings: Ratings, folder: Path) -> None:
+    """Write, for each time that the model learned, the seconds that it took and each user's metrics after it."""
+    log = rating_log(ratings)
+    (fold,) = LeaveLastOut().folds(log)
+    tested, learned = np.flatnonzero(fold.test), log.take(fold.train)
+    older = np.arange(len(learned)) < _OLDER * len(learned)
+    agent, steps = make_agent(training.spec, training.seed), []
+    for rows in (older, ~older) if training.in_two else (np.ones_like(older),):
+        started = time.perf_counter()
+        agent.learn(learned.take(rows))
+        seconds = time.perf_counter() - started
+        metrics = {name: values.tolist() for name, values in _metrics(agent, log, tested).items()}
+        steps.append({"seconds": seconds} | metrics)
+    RunFolder(folder).write_text(training.file_name, json.dumps(steps))
 
 
 def _metrics(agent: Agent, log: InteractionLog, tested: A) -> dict[str, A]:
@@ -119,9 +130,3 @@ def _metrics(agent: Agent, log: InteractionLog, tested: A) -> dict[str, A]:
     known = place[before.user] >= 0
     rated[place[before.user[known]], before.slate[known, 0]] = True
     return ranking_metrics(agent.ranker.scores(observation), relevant, (10,), ~rated | relevant)
-
-
-def _row(claim: str, better: str, worse: str, values: dict[str, dict[str, A]]) -> dict[str, object]:
-    return claim_row(
-        claim, WHERE, f"{METRIC}: {better} minus {worse}", values[better][METRIC] - values[worse][METRIC], "users"
-    )

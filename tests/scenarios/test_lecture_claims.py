@@ -114,9 +114,18 @@ def test_tables_and_report_are_there(tmp_path, monkeypatch, capsys):
     assert "report.html" in capsys.readouterr().out
 
 
-def test_real_claims_compare_the_same_users():
-    ratings = few_ratings()
-    claims, negatives = real_claims(ratings, 1, lambda what, done, total: None)
+def test_real_claims_compare_the_same_users(tmp_path):
+    ratings, told = few_ratings(), []
+
+    def claimed():
+        return real_claims(ratings, 1, tmp_path, 1, lambda what, done, total: told.append((done, total)))
+
+    claims, negatives = claimed()
+    assert told == [(done, 7) for done in range(1, 8)]
+    next(tmp_path.rglob("*in-two/seed=0.json")).unlink()
+    again, _ = claimed()
+    assert told[7:] == [(7, 7)]  # the rest was kept
+    pd.testing.assert_frame_equal(again.drop(columns="claim"), claims.drop(columns="claim"))
     num_users = len(np.unique(ratings.user))
     assert set(claims["units"]) == {f"{num_users} users"}
     for claim in ON_REAL_RATINGS:
