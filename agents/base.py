@@ -55,11 +55,11 @@ class NamedAgent(Agent):
         ]
         return self.family + (":" + ",".join(changed) if changed else "")
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write parameters and state as one file in the safetensors format, whatever the ending of `path`."""
         write_arrays(path, self.state(), self._description())
 
-    def load(self, path: Path) -> None:
+    def load(self, path: Path | str) -> None:
         """Take over what `save` wrote, possibly on another device.
 
         Raises:
@@ -67,12 +67,24 @@ class NamedAgent(Agent):
         """
         arrays, saved = read_arrays(path)
         if saved != self._description():
-            raise ValueError(f"{path} must hold the agent {self._description()}, got {saved or 'no agent'}")
+            raise ValueError(f"{path} must hold an agent like this one, got {_differences(saved, self._description())}")
         self.restore(arrays)
 
     def _description(self) -> str:
         described = {name: value for name, value in self.parameters.items() if name != "device"}
         return json.dumps({"family": self.family} | described)
+
+
+def _differences(saved: str, this: str) -> str:
+    """In words, what is different about the agent of a file; descriptions are JSON."""
+    try:
+        there, here = json.loads(saved), json.loads(this)
+    except ValueError:
+        return repr(saved) if saved else "no agent"
+    if there.get("family") != here["family"]:  # whose parameters are others
+        return f"family {there.get('family')} instead of {here['family']}"
+    pairs = {name: (there.get(name), here.get(name)) for name in here | there}
+    return ", ".join(f"{name} {one} instead of {other}" for name, (one, other) in pairs.items() if one != other)
 
 
 @dataclass(eq=False)
@@ -107,12 +119,13 @@ def learned(num_axes: int, dtype: type[np.generic] = np.float32) -> Any:
     return field(init=False, repr=False, default_factory=lambda: np.zeros((0,) * num_axes, dtype))
 
 
-def write_arrays(path: Path, arrays: Mapping[str, A], description: str) -> None:
+def write_arrays(path: Path | str, arrays: Mapping[str, A], description: str) -> None:
     """Write named arrays and a line that says what they are, as one safetensors file that appears whole.
 
     Raises:
         FileNotFoundError: if the file's folder is not there.
     """
+    path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder {path.parent} must be there to save {path.name} into it")
     scratch = path.with_name(path.name + ".partial")
@@ -120,7 +133,7 @@ def write_arrays(path: Path, arrays: Mapping[str, A], description: str) -> None:
     os.replace(scratch, path)
 
 
-def read_arrays(path: Path) -> tuple[dict[str, A], str]:
+def read_arrays(path: Path | str) -> tuple[dict[str, A], str]:
     """What `write_arrays` wrote.
 
     Raises:

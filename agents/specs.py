@@ -5,6 +5,7 @@ Parts are specs themselves, with a few words of the name's own around them, so s
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import accumulate
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -50,8 +51,11 @@ class Spec:
         for parameter in self.parameters:
             key, equals, value = (piece.strip() for piece in parameter.partition("="))
             if not equals or key not in known:
+                near = get_close_matches(key, known, 1)
                 raise ValueError(
-                    f"parameter must be one that {self.name} has, as in key=value, got {parameter!r}; {there_are}"
+                    f"parameter must be one that {self.name} has, as in key=value, got {parameter!r}"
+                    + (f", which is near {near[0]!r}; " if near and near[0] != key else "; ")
+                    + there_are
                 )
             if key in values:
                 raise ValueError(f"{key} must be given once, got it twice in {self.text!r}")

@@ -32,11 +32,11 @@ class Wrapper(Agent):
         if isinstance(self.policy, Agent):
             self.policy.learn(log)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         if isinstance(self.policy, Agent):
             self.policy.save(path)
 
-    def load(self, path: Path) -> None:
+    def load(self, path: Path | str) -> None:
         if isinstance(self.policy, Agent):
             self.policy.load(path)
 
@@ -61,12 +61,12 @@ class LearningWrapper(Wrapper):
         super().learn(log)
         self.learn_besides(log)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         arrays = {_OWN + name: value for name, value in self.own_state().items()}
         inner = _file_of(self.policy) if isinstance(self.policy, Agent) else None
         write_arrays(path, arrays if inner is None else arrays | {_INSIDE: inner}, self.name)
 
-    def load(self, path: Path) -> None:
+    def load(self, path: Path | str) -> None:
         """Take over what `save` wrote.
 
         Raises:
@@ -117,12 +117,12 @@ class Combination(Agent):
         for agent in self._learners().values():
             agent.learn(log)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         files = {_PART + name: _file_of(agent) for name, agent in self._learners().items()}
         own = {_OWN + name: array for name, array in self.own_state().items()}
         write_arrays(path, own | {name: file for name, file in files.items() if file is not None}, self.name)
 
-    def load(self, path: Path) -> None:
+    def load(self, path: Path | str) -> None:
         """Take over what `save` wrote.
 
         Raises:

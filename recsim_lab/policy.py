@@ -282,11 +282,11 @@ class Agent(Policy):
         """Learn from the log; called again with a newer log, go on from what is known or start anew."""
 
     @abstractmethod
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write all that `load` needs to go on exactly from here, as one file that appears whole."""
 
     @abstractmethod
-    def load(self, path: Path) -> None:
+    def load(self, path: Path | str) -> None:
         """Take over a saved state; the agent must have been made with the same parameters."""
 
 

@@ -24,7 +24,7 @@ from recsim_lab.streams import Draws
 A = np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class World:
     """A catalogue, a population, a choice model and a tuple of dynamics, applied in their order.
 
@@ -69,6 +69,10 @@ class World:
                 raise ValueError(f"{name} must be below {limit}, got {largest}")
         if self.utility.crosses is not None:
             self.utility.crosses.check_codes(self.catalogue, self.population)
+
+    def __repr__(self) -> str:
+        sizes = f"{self.population.num_users} users, {self.catalogue.num_items} items"
+        return f"<World {self.name!r}: {sizes}, {self.num_slots} slots>"
 
     @cached_property
     def features(self) -> FeatureTable:

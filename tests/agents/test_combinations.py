@@ -127,7 +127,10 @@ def test_families(spec, family):
         ("bandit", r"bandit must have its parts in brackets, as in bandit\(mf; ease\), got 'bandit'"),
         ("bandit(mf; ease):epsilon=2", r"epsilon must be in \[0, 1\], got 2"),
         ("bandit(mf; ease):arm_epsilon=2", r"arm_epsilon must be in \[0, 1\], got 2"),
-        ("bandit(mf; ease):arm=2", "parameter must be one that bandit has.*got 'arm=2'; parameters of bandit: by:"),
+        (
+            "bandit(mf; ease):arm=2",
+            "parameter must be one that bandit has.*got 'arm=2', which is near 'arm_per'; parameters of bandit: by:",
+        ),
         ("team-draft(mf; ease):by=thompson", "parameter must be one that team-draft has"),
         ("team-draft(mf; ease:dim=3)", "parameter must be one that ease has"),
         ("mf(ease; mf)", "brackets must follow one of quota, by-slot, .*got 'mf"),

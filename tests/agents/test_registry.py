@@ -113,6 +113,7 @@ def test_targets(spec, target):
     "spec, message",
     [
         ("bert", "agent must be one of random, popularity, .*, got 'bert'"),
+        ("mf:dmi=8", "got 'dmi=8', which is near 'dim'; parameters of mf: "),
         ("mf:depth=3", "parameter must be one that mf has.*got 'depth=3'; parameters of mf: .*dim: int"),
         ("mf:dim", "got 'dim'"),
         ("mf:dim=8,dim=9", "dim must be given once"),
