@@ -3,6 +3,7 @@
 The table is `benchmarks/results/real_data.csv`; `real_data_machine.json` beside it says what each name ran on.
 """
 
+import os
 import sys
 import time
 import traceback
@@ -31,7 +32,7 @@ class Config:
     """
 
     only: tuple[str, ...] = ()
-    """Run these alone; patterns such as `popularity-*` work. All without it."""
+    """Run these alone; patterns such as `popularity-*` and names of kept rows work. All without it."""
     keep: bool = True
     """Keep the rows, which has to be of committed code; without, print them and leave the kept ones as they are."""
     show: Annotated[bool, tyro.conf.arg(name="list"), tyro.conf.FlagCreatePairsOff] = False
@@ -41,7 +42,7 @@ class Config:
 def main() -> None:
     config = tyro.cli(Config, prog=PROGRAM)
     with plain_errors():
-        benchmarks = registry.chosen(config.only)
+        benchmarks = registry.chosen(config.only, Results().rows())
         if config.show:
             show_benchmarks(benchmarks)
             return
@@ -51,6 +52,8 @@ def main() -> None:
                 "commit them, or pass --no-keep to measure without keeping"
             )
         rows, broken = run_all(benchmarks, Results() if config.keep else None)
+        if not (rows or broken):
+            raise ValueError("nothing was measured: see docs/data.md for where the data sets come from")
     if rows:
         show_rows(rows)
     missed = [row for row in rows if row.passed is False]
@@ -67,6 +70,7 @@ def run_all(benchmarks: list[Benchmark], results: Results | None) -> tuple[list[
     Without `results` nothing is kept, and gates on rows of other benchmarks are left open.
     """
     present = [entry for entry in benchmarks if not entry.missing_files]
+    unset = "" if os.environ.get("RECSIM_DATA") else ", which is not set,"
     console.print(
         f"{len(present)} benchmarks, about {sum(entry.minutes for entry in present):.0f} minutes on two cores"
     )
@@ -76,7 +80,7 @@ def run_all(benchmarks: list[Benchmark], results: Results | None) -> tuple[list[
     for entry in benchmarks:
         if entry.missing_files:
             missing = ", ".join(entry.missing_files)
-            console.print(f"[bold]{entry.name}[/bold]: skipped, RECSIM_DATA names no folder with {missing}")
+            console.print(f"[bold]{entry.name}[/bold]: skipped, RECSIM_DATA{unset} names no folder with {missing}")
             continue
         console.print(f"[bold]{entry.name}[/bold]: {entry.dataset}, about {entry.minutes:g} minutes")
         try:

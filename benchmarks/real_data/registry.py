@@ -2,9 +2,9 @@
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from fnmatch import filter as matching_names
 from types import MappingProxyType
 from typing import final
 
@@ -70,17 +70,21 @@ def benchmarks() -> dict[str, Benchmark]:
     return dict(sorted(_REGISTERED.items(), key=lambda entry: (entry[1].minutes, entry[0])))
 
 
-def chosen(patterns: tuple[str, ...]) -> list[Benchmark]:
-    """Those whose name is, or matches (`popularity-*`), one of the patterns; all where there are none.
+def chosen(patterns: tuple[str, ...], kept: Iterable[Row] = ()) -> list[Benchmark]:
+    """Those whose name, or that of a kept row of theirs, is or matches (`popularity-*`) one of the patterns; all where
+    there are none.
 
     Raises ValueError for a pattern without a match.
     """
     known = benchmarks()
+    names = {name: {name} for name in known}
+    for row in kept:
+        if (measured_by := row.command.rpartition(" ")[2]) in names:
+            names[measured_by].add(row.name)
+    asked: set[str] = set()
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in known):
-            raise ValueError(f"only must name benchmarks ({', '.join(known)}), got {pattern!r}")
-    return [
-        entry
-        for name, entry in known.items()
-        if not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
-    ]
+        found = {name for name, of_it in names.items() if matching_names(of_it, pattern)}
+        if not found:
+            raise ValueError(f"only must name benchmarks ({', '.join(known)}) or their kept rows, got {pattern!r}")
+        asked |= found
+    return [entry for name, entry in known.items() if not patterns or name in asked]

@@ -59,7 +59,7 @@ def test_nothing_is_kept_of_code_that_no_commit_holds(tmp_path, monkeypatch, cap
     assert row.passed and row.commit == "abc1234 with changes"
 
     ran = []
-    monkeypatch.setattr(registry, "chosen", lambda only: [entry])
+    monkeypatch.setattr(registry, "chosen", lambda only, kept: [entry])
     monkeypatch.setattr(command, "uncommitted", lambda: ["agents/new.py"])
     monkeypatch.setattr(command, "run_all", lambda benchmarks, results: ran.append(results) or ([], []))
     monkeypatch.setattr(sys, "argv", ["real_data"])
@@ -131,6 +131,9 @@ def test_benchmarks_are_chosen_by_name_or_pattern():
     assert {entry.name for entry in registry.chosen(("popularity-*", "constant-coat"))} == {
         name for name in known if name.startswith("popularity-") or name == "constant-coat"
     }
+    kept = Results().rows()
+    for row in ("mf-128-ncf", "mlp-128-ncf", "mf-mlp-n*"):
+        assert [entry.name for entry in registry.chosen((row,), kept)] == ["mf-mlp-ncf"]
     with pytest.raises(ValueError, match=r"only must name benchmarks .* got 'svd'"):
         registry.chosen(("popularity-ncf", "svd"))
     with pytest.raises(ValueError, match="name must not be taken, got 'constant-coat'"):
