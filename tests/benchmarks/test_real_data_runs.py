@@ -61,7 +61,7 @@ def test_nothing_is_kept_of_code_that_no_commit_holds(tmp_path, monkeypatch, cap
     ran = []
     monkeypatch.setattr(registry, "chosen", lambda only, kept: [entry])
     monkeypatch.setattr(command, "uncommitted", lambda: ["agents/new.py"])
-    monkeypatch.setattr(command, "run_all", lambda benchmarks, results: ran.append(results) or ([], []))
+    monkeypatch.setattr(command, "run_all", lambda benchmarks, results: ran.append(results) or ([row], []))
     monkeypatch.setattr(sys, "argv", ["real_data"])
     with pytest.raises(SystemExit) as refused:
         command.main()
@@ -72,6 +72,10 @@ def test_nothing_is_kept_of_code_that_no_commit_holds(tmp_path, monkeypatch, cap
     with pytest.raises(SystemExit, match="0"):
         command.main()
     assert ran == [None]
+    monkeypatch.setattr(command, "run_all", lambda benchmarks, results: ([], []))  # no data there
+    with pytest.raises(SystemExit, match="2"):
+        command.main()
+    assert "docs/data.md" in capsys.readouterr().out
 
 
 def kept_rows():
