@@ -43,7 +43,7 @@ def joint_sections(tables: Mapping[str, pd.DataFrame]) -> list[Section]:
         sections.append(Section("How long a log has fed on itself", text, (*compared, _decay(decay))))
     if len(tables["estimates"]):
         told = estimators_table(tables["estimates"]).merge(_agreement_of_estimates(tables), "left")
-        sections.append(Section("What off-policy estimators said", _ESTIMATES, (_estimates(told),)))
+        sections.append(Section("What off-policy estimators said", _ESTIMATES, (_estimates(told), *_refusals(told))))
     return sections
 
 
@@ -71,7 +71,6 @@ def _estimates(table: pd.DataFrame) -> Table:
             "effective slates": table["effective_sample_size"],
             "Spearman": table["spearman"].where(table["num_agents"] >= _FEWEST_AGENTS),
             "over agents": table["num_agents"],
-            "why it refused": table["usual_reason"],
         }
     )
     caption = (
@@ -80,6 +79,21 @@ def _estimates(table: pd.DataFrame) -> Table:
     )
     shares = {"refused": ".0%", "mean error": "+.0%", "absolute": ".0%", "coverage": ".0%", "effective slates": ",.0f"}
     return Table(frame, caption, shares | {"Spearman": ".2f", "over agents": ".0f"})
+
+
+def _refusals(table: pd.DataFrame) -> tuple[Details, ...]:
+    """Why estimators refused, each reason once with where; nothing where none did."""
+    refused = table[table["usual_reason"] != ""]
+    if refused.empty:
+        return ()
+    where = refused["world"] + ", log of " + refused["logging_policy"]
+    frame = (
+        pd.DataFrame({"estimator": refused["estimator"], "why": refused["usual_reason"], "where": where})
+        .groupby(["estimator", "why"], sort=False)["where"]
+        .agg("; ".join)
+        .reset_index()
+    )
+    return (Details("Why they refused", (Table(frame, "The most frequent reason of each world and log.", {}),)),)
 
 
 def _agreement_of_estimates(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
