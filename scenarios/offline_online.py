@@ -14,8 +14,8 @@ the temporal split .79), and from popularity's own log much less (.30), where th
 gap. In the small `movielens`, numbers that agree not at all or the wrong way round, since visits are long for 400
 films: who is best at first runs out of good ones, and foreseeing one click does not tell. With 9 agents and 2 seeds
 nearly all intervals hold zero, and protocols that lie close cannot be told apart. Expect of `standard`: numbers
-agree by .44 on average from random slates and by .20 from the log of a model, whose random slots alone hold up best;
-and a number followed elsewhere loses 8% of the clicks, the agent that was best elsewhere 3%.
+agree by .44 on average from random slates and by .15 from the log of a model, whose random slots alone hold up best;
+and a number followed elsewhere loses 7 to 9% of the clicks, the agent that was best elsewhere 2 to 3%.
 Results lie in `runs/offline_online/<name>/`:
 `scores.csv`, `correlations.csv`, `across.csv`, `attribution.csv`, `advice.csv`, `advice_over_worlds.csv`,
 `decisions.csv`, `sensitivity.csv`, `decay.csv`, `daily.csv` and `report.html`. A killed run goes on where it stopped.
