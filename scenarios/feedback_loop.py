@@ -7,8 +7,8 @@ never retrained, one that shows everybody the same, ...). The bubble is measured
 what users have come to prefer, within users and between them.
 
     python -m scenarios.feedback_loop               a small world, 2 seeds: under 2 minutes on 2 cores
-    python -m scenarios.feedback_loop standard      1,000 users, 2,000 items, 60 days, 8 arms, 10 seeds: 26 minutes on 2
-                                                    cores, of which controls in 3 seeds and A/B tests take 6
+    python -m scenarios.feedback_loop standard      1,000 users, 2,000 items, 60 days, 8 arms, 10 seeds: 20 minutes on 2
+                                                    cores, with controls in 3 seeds and A/B tests
     python -m scenarios.feedback_loop full          all arms, dials, a twin that never forgets: not timed yet
 
 Expect of the first: a catalogue that closes while the twin that is never retrained keeps it open, epsilon that opens it
