@@ -22,7 +22,7 @@ PROTOCOL = (
 )
 
 
-@benchmark("ials-ncf", "MovieLens-1M", NCF_FILES, minutes=4, gates={("ials-ncf", "HR@10"): ">= .71"})
+@benchmark("ials-ncf", "MovieLens-1M", NCF_FILES, minutes=2, gates={("ials-ncf", "HR@10"): ">= .71"})
 def ials_ncf(report: Report) -> list[Row]:
     """Learns from the log and answers requests as it does in the lab: users are folded in at the request."""
     data = load_ncf()

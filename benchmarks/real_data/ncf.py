@@ -89,7 +89,7 @@ def gates_of(size: Size, at_least: str = "") -> dict[tuple[str, str], str]:
     }
 
 
-@benchmark("mf-mlp-16-ncf", "MovieLens-1M", NCF_FILES, minutes=22, gates=gates_of(SIZES[16]))
+@benchmark("mf-mlp-16-ncf", "MovieLens-1M", NCF_FILES, minutes=15, gates=gates_of(SIZES[16]))
 def mf_mlp_16_ncf(report: Report) -> list[Row]:
     return rows_of(SIZES[16], load_ncf(), report)
 
