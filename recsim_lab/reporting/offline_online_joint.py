@@ -65,12 +65,12 @@ def _estimates(table: pd.DataFrame) -> Table:
             "world": table["world"],
             "log of": table["logging_policy"],
             "refused": table["refused"],
+            "Spearman": table["spearman"].where(table["num_agents"] >= _FEWEST_AGENTS),
+            "over agents": table["num_agents"],
             "mean error": table["mean_error"],
             "absolute": table["mean_absolute_error"],
             "coverage": table["coverage"],
             "effective slates": table["effective_sample_size"],
-            "Spearman": table["spearman"].where(table["num_agents"] >= _FEWEST_AGENTS),
-            "over agents": table["num_agents"],
         }
     )
     caption = (
