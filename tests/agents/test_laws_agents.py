@@ -87,7 +87,6 @@ def test_popularity_finds_no_taste(log):
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.1, 0.7, 1.0])
 @pytest.mark.parametrize("inner", ["popularity", "mf"])
-@pytest.mark.many_calls
 def test_epsilon_greedy_does_what_it_says(inner, epsilon, log, requests):
     agent = make_agent(f"{inner}:epsilon={epsilon}")
     small = replace(log, slate=log.slate % 9, features=requests([0], 9).features)
@@ -95,12 +94,10 @@ def test_epsilon_greedy_does_what_it_says(inner, epsilon, log, requests):
     check_propensities(agent, requests([3], 9, blocked=[[0, 4]]), 3)
 
 
-@pytest.mark.many_calls
 def test_random_does_what_it_says(requests):
     check_propensities(make_agent("random"), requests([0], 12, blocked=[[5, 2, -1, 5]]), 3)
 
 
-@pytest.mark.many_calls
 def test_rules_around_exploration_do_what_they_say(requests):
     policy = RepeatRules(make_agent("popularity:epsilon=0.3"), days=7)
     request = requests([0], 10, clicked=[[1, 2]], clicked_tick=[[0, 99_000]], shown=[[7, 8]])

@@ -1,7 +1,6 @@
 """What was shown in vain does not come again in the visit; what was clicked may."""
 
 import numpy as np
-import pytest
 
 from agents.baselines import Random
 from agents.business_rules import SkipIgnored
@@ -33,7 +32,6 @@ def test_a_batch_is_its_requests(requests):
     check_policy(SkipIgnored(Random()), observation, 4, draws_of(1, observation.user))
 
 
-@pytest.mark.many_calls
 def test_exploration_inside_does_what_it_says(requests):
     policy = SkipIgnored(EpsilonGreedy(FixedScores(np.array([[9.0, 8, 7, 6, 5, 4]], np.float32), "fixed"), 0.4))
     request = requests([0], 6, shown=[[0, 1, 2]], clicked=[[1]])

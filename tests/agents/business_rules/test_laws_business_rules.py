@@ -46,7 +46,6 @@ NESTINGS = {
 
 
 @pytest.mark.parametrize("name", NESTINGS)
-@pytest.mark.many_calls
 def test_nestings_do_what_they_say(name, small, requests):
     policy = NESTINGS[name](small)
     # Left are 2, 3, 5, 6 and 8, and under the repeat rules all of these but 6.

@@ -106,7 +106,6 @@ def test_the_ranker_is_the_mean_of_the_copies(small):
     assert make_agent("random:ensemble=2").ranker is None
 
 
-@pytest.mark.many_calls
 def test_it_does_what_it_says(small):
     request = small.observations(np.array([len(small) - 1])).block(np.array([[2]]))
     check_propensities(taught("ease:ensemble=3", small), request, 2)
@@ -125,7 +124,6 @@ def test_copies_that_explore_are_mixed_as_exactly_as_they_are_known(inside, smal
     assert told.exact.all()
 
 
-@pytest.mark.many_calls
 def test_exploration_around_it_does_what_it_says(small):
     policy = RepeatRules(EpsilonGreedy(taught("ease:ensemble=3", small), 0.3, redraws=400), days=7)
     check_propensities(policy, small.observations(np.array([len(small) - 1])), 2)

@@ -146,7 +146,6 @@ def test_slots_are_explored_as_often_as_the_day_says(requests, fixed):
 
 
 @pytest.mark.parametrize("kind", [EpsilonGreedy, EpsilonGreedySlate])
-@pytest.mark.many_calls
 def test_what_falls_does_what_it_says(kind, requests, fixed):
     policy = kind(fixed([3.0, 1, 4, 1.5, 9, 2, 6]), 0.9, half_life_days=3, floor=0.2)
     check_propensities(policy, requests([0], 7, blocked=[[4]], tick=2 * TICKS_PER_DAY), 3)
@@ -191,7 +190,6 @@ def test_what_is_impossible_is_told_so_where_redraws_could_not(requests):
     assert told.marginal[0, 0] == 0 and (told.prefix[0] == 0).all() and told.prefix[1, 1] == 0
 
 
-@pytest.mark.many_calls
 def test_rules_around_whole_slates_do_what_they_say(requests, fixed):
     policy = RepeatRules(EpsilonGreedySlate(fixed(np.arange(8.0)), 0.4), days=7)
     check_propensities(policy, requests([0], 8, clicked=[[1]], clicked_tick=[[99_000]]), 2)

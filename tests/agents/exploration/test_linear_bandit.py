@@ -194,7 +194,6 @@ def small(featured_log):
     return replace(featured_log, slate=slate, features=features, **kept).take(slice(0, 60))
 
 
-@pytest.mark.many_calls
 def test_thompson_does_what_it_says(small):
     policy = LinearThompson(scale=1.0)
     policy.learn(small)
@@ -202,7 +201,6 @@ def test_thompson_does_what_it_says(small):
     check_propensities(policy, request, 2)
 
 
-@pytest.mark.many_calls
 def test_nestings_do_what_they_say(small):
     policy = RepeatRules(EpsilonGreedy(LinearThompson(), 0.3, redraws=300), days=7)
     policy.learn(small)

@@ -104,7 +104,6 @@ def test_a_batch_is_its_requests(when, log):
         check_policy(nested, observation, 4, draws_of(1, observation.user))
 
 
-@pytest.mark.many_calls
 def test_it_does_what_it_says():
     log = planted_log(num_users=8, num_items=7, num_slots=3, num_days=2)
     policy = NeuralLinear(make_agent(MF), 1.0)

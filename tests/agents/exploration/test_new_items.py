@@ -59,7 +59,6 @@ def test_probabilities_are_those_of_the_tree(epsilon, power, requests, fixed):
     assert (np.abs(told.marginal - expected)[known] <= 4.5 * told.error[known] + 1e-6).all()
 
 
-@pytest.mark.many_calls
 def test_it_does_what_it_says(requests, fixed):
     check_propensities(explorer(fixed, 0.3), requests([0], 6, blocked=[[4]]), 3)
 
@@ -106,7 +105,6 @@ def test_files_of_others_are_refused(log, tmp_path):
         make_agent("popularity:epsilon=0.4,rarity_power=1").load(tmp_path / "policy")
 
 
-@pytest.mark.many_calls
 def test_nestings_do_what_they_say(requests, fixed):
     inner = EpsilonGreedy(fixed([5.0, 4, 3, 2, 1, 0]), 0.3)
     policy = NewItemExploration(inner, 0.4, half_life_days=100, redraws=400)

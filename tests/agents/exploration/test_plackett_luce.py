@@ -120,7 +120,6 @@ def test_slates_that_cannot_be_shown(requests, fixed):
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0])
-@pytest.mark.many_calls
 def test_it_does_what_it_says(temperature, requests, fixed):
     policy = PlackettLuce(fixed(SCORES), temperature)
     check_propensities(policy, requests([3], 6, blocked=[[4]]), 3)
@@ -274,7 +273,6 @@ def small(log):
     return replace(log, slate=slate, features=features, **{name: getattr(log, name)[:, :3] for name in names})
 
 
-@pytest.mark.many_calls
 def test_rules_around_exploration_around_it_do_what_they_say(log, requests):
     policy = RepeatRules(EpsilonGreedy(make_agent("mf:dim=8,boltzmann=0.7"), 0.3, redraws=400), days=7)
     policy.learn(small(log))

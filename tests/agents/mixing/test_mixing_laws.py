@@ -79,7 +79,6 @@ NESTINGS: dict[str, Callable[[Policy, Policy], Policy]] = {
 
 
 @pytest.mark.parametrize("nesting", NESTINGS)
-@pytest.mark.many_calls
 def test_mixes_do_what_they_say(nesting, fixed, requests):
     policy = NESTINGS[nesting](fixed("one", 5, 2, 6, 0), fixed("two", 2, 5, 6, 1))
     request = requests([3], 7, shown=[[6]], blocked=[[4, -1, 4]])

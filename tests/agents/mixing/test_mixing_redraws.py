@@ -29,7 +29,6 @@ REDRAWN: dict[str, Callable[[Policy, Policy, int], Policy]] = {
 
 
 @pytest.mark.parametrize("nesting", REDRAWN)
-@pytest.mark.many_calls
 def test_redrawn_mixes_do_what_they_say(nesting, fixed, requests):
     policy = REDRAWN[nesting](fixed("one", 5, 2, 6, 0), fixed("two", 2, 5, 6, 1), 150)
     request = requests([3], 7, shown=[[6]], blocked=[[4, -1, 4]])

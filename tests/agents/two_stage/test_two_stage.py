@@ -87,7 +87,6 @@ def test_learning_and_state(wrap, log, tmp_path):
     check_agent(lambda: wrap(several()), log, tmp_path)
 
 
-@pytest.mark.many_calls
 def test_exploration_around_two_stages_does_what_it_says(requests):
     request = requests([0], 9, clicked=[[1]], clicked_tick=[[99_000]], shown=[[7]])
     policy = TwoStage(((Fixed([3, 8]), 3), (Popular(), 2)), Highest())
