@@ -1,6 +1,7 @@
 """What a lecture on recommenders says of its models, put to the test: a table of claims and what was measured.
 
-    python -m scenarios.lecture_claims                    2 seeds, to look around: about 40 minutes on 2 cores
+    python -m scenarios.lecture_claims                    2 seeds, to look around; with 4 the worlds took 55
+                                                          minutes on 2 cores
     python -m scenarios.lecture_claims standard           10 seeds: some hours
 
 In the world `everyday` agents learn from the same log of random slates and serve the same users with the same luck;

@@ -56,7 +56,7 @@ def real_claims(
     """(claims, a row for each kind of negatives with its quality and training seconds).
 
     Values are means over training seeds for each user; the users are the independent units of the intervals. Each
-    training has a file in `folder`, and is not done again.
+    training has a file in `folder`, and is not done again; where several workers train, it has one thread.
     """
     specs, seeds = (*NEGATIVES.values(), _LAYERS), range(num_seeds)
     trainings = [Training(spec, seed) for spec in specs for seed in seeds]

@@ -8,8 +8,8 @@ Annals of Applied Statistics 2007): the variants of a family rise and fall toget
 evidence, not as many. It speaks of other families and other seeds of the same world, not of other worlds. Measured
 under independent noise with 7 to 14 families, the 95% interval covers zero in 92 to 96% of the cases for Spearman
 and Kendall, 88 to 92% for Pearson; where seeds disagree by noise of their own, that noise is counted twice and it
-is 97 to 99%. With 5 or 6 families of one agent each, Spearman's covers zero in 86 to 89%, and with 4 in no more than
-61%: fewer than 5 have no interval.
+is 97 to 99%. Of all orders of 5 families of one agent each, 16 of 120 have an interval of Spearman's beside zero, and
+of 4 it is 10 of 24: fewer than 5 have no interval.
 """
 
 from dataclasses import dataclass

@@ -126,6 +126,9 @@ def test_missing_data_and_a_broken_benchmark_cost_nobody_else(tmp_path, monkeypa
     said = capsys.readouterr().out
     assert re.search(r"missing: skipped, RECSIM_DATA names no folder with\s+no/such\.npz", said)
     assert "no luck" in said
+    monkeypatch.delenv("RECSIM_DATA")
+    command.run_all([missing], None)
+    assert "RECSIM_DATA, which is not set, names no folder" in " ".join(capsys.readouterr().out.split())
 
 
 def test_benchmarks_are_chosen_by_name_or_pattern():

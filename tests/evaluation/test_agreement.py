@@ -1,6 +1,6 @@
 """Agreement equals hand counts and a literal bootstrap, and its intervals cover what they should."""
 
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 import pandas as pd
@@ -194,8 +194,18 @@ def test_undefined_cases_are_nan_and_never_an_exception():
     assert agreement_table(study({"offline/random/auc": np.full((2, 4), np.nan)}, rising)).empty
 
 
+@pytest.mark.parametrize(("num_families", "wrong"), [(4, 10 / 24), (5, 16 / 120)])
+def test_intervals_of_few_families_exclude_zero_too_often(num_families, wrong, monkeypatch):
+    """Without agreement every order is as likely: the share of them with an interval beside zero is its exact error."""
+    monkeypatch.setattr(agreement, "MIN_FAMILIES", 3)
+    orders = list(permutations(np.arange(float(num_families))))
+    studies = [study([np.arange(float(num_families))], [x], world=f"{i:03}") for i, x in enumerate(orders)]
+    table = agreement_table(pd.concat(studies))
+    beside = (table["spearman_low"] > 0) | (table["spearman_high"] < 0)
+    assert beside.mean() == pytest.approx(wrong)
+
+
 def test_few_families_have_no_interval():
-    """Of four families in any order, two in five intervals would exclude zero by chance."""
     rising = [np.arange(6.0)]
     for families, known in (([0, 1, 2, 3, 3, 3], False), ([0, 1, 2, 3, 4, 4], True)):
         row = only_row(agreement_table(study(rising, rising, families=families)))

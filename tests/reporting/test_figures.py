@@ -17,6 +17,7 @@ from recsim_lab.reporting import (
     offline_online_scatter,
 )
 from recsim_lab.reporting.figures import attribution_waterfall
+from recsim_lab.reporting.figures.forest import forest
 from recsim_lab.reporting.palette import MUTED, SERIES, family_styles
 
 TEXT = "{http://www.w3.org/2000/svg}text"
@@ -283,6 +284,12 @@ def test_families_keep_their_colours_and_the_oracle_takes_none():
     assert styles["oracle"].colour is MUTED
     assert [styles[family].colour for family in families[:8]] == list(SERIES)
     assert len(set(styles.values())) == 11
+
+
+def test_a_forest_tells_of_intervals_where_there_are_some():
+    difference, none = np.array([0.1, -0.2]), np.full(2, np.nan)
+    assert "95% intervals" in forest(["a", "b"], difference, difference - 0.1, difference + 0.1, "difference").caption
+    assert forest(["a", "b"], difference, none, none, "difference").caption == "Difference; there are no intervals."
 
 
 def test_intervals_of_many_agents_are_left_out(scores, daily):

@@ -11,7 +11,7 @@ from recsim_lab.evaluation.decisions import AGENT_ELSEWHERE, WHICHEVER, decision
 from recsim_lab.evaluation.plan import EXPECTED
 from recsim_lab.evaluation.protocols import usual_protocols
 from recsim_lab.evaluation.sensitivity import DECAY_COLUMNS, SENSITIVITY_COLUMNS, decay_table, sensitivity_table
-from recsim_lab.reporting.blocks import Section, Table
+from recsim_lab.reporting.blocks import Details, Section, Table
 from recsim_lab.reporting.offline_online_across import across_answers, across_section
 from recsim_lab.reporting.offline_online_arm import answer_of
 from recsim_lab.reporting.offline_online_joint import joint_sections
@@ -119,6 +119,10 @@ def test_every_table_has_its_section(tables: dict[str, pd.DataFrame]) -> None:
     estimators = table_of(sections["What off-policy estimators said"]).set_index("estimator")
     assert estimators.loc["ips", ["refused", "over agents"]].tolist() == [0.5, 4.0]
     assert estimators["Spearman"].isna().all()
+    (refused,) = [part for part in sections["What off-policy estimators said"].blocks if isinstance(part, Details)]
+    assert refused.blocks[0].frame[["estimator", "why"]].to_numpy().tolist() == [["ips", "too little overlap"]]
+    none_refused = tables | {"estimates": tables["estimates"].dropna()}
+    assert len(joint_sections(none_refused)[-1].blocks) == 1
     of_enough = tables | {"correlations": tables["correlations"].assign(num_agents=8)}
     estimators = table_of(joint_sections(of_enough)[-1]).set_index("estimator")
     assert estimators.loc["ips", "Spearman"] > 0.5 and np.isnan(estimators.loc["direct", "Spearman"])

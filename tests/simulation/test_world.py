@@ -85,6 +85,16 @@ def random_slates(num_rows, num_slots=3, seed=0):
 # ---- arrive ----------------------------------------------------------------------------------------------------
 
 
+def test_a_world_is_told_in_a_line():
+    world = World(
+        "plain",
+        plain_catalogue(np.ones((5, 2), np.float32)),
+        plain_population(np.ones((3, 2), np.float32)),
+        MultinomialLogit(),
+    )
+    assert repr(world) == "<World 'plain': 3 users, 5 items, 10 slots>"
+
+
 def test_the_device_is_the_favourite_one_or_any():
     world = make_world(habit_of_device=0.7)
     device = opened(world, USERS, profile=2)["device"]
