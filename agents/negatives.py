@@ -160,8 +160,8 @@ class Hard(Negatives):
     The pool is of `pool_per_hard` draws for each hard negative, and of `least_pool` at least. What is drawn again is
     there once, so it never holds more than the catalogue, and a small catalogue is hard as a whole.
 
-    The rest are drawn as `others` does, known clicks among them. How often an item is among the hardest is not known:
-    `log_expected` is that of `others` alone.
+    The rest are drawn as `others` does, once for all requests if `shared`, known clicks among them. How often an item
+    is among the hardest is not known: `log_expected` is that of `others` alone.
     """
 
     name: ClassVar[str] = "hard"
@@ -181,8 +181,8 @@ class Hard(Negatives):
         num_hard = min(num_hard, len(pool))
         best = judge(pool).masked_fill(pool == clicked[:, None], -torch.inf).topk(num_hard, dim=1)
         hard = torch.where(best.values.isneginf(), clicked[:, None], pool[best.indices])
-        easy = self.others.draw(clicked, max(num - num_hard, 0), shared=False).items
-        items = torch.cat([hard, easy], dim=1)
+        easy = self.others.draw(clicked, max(num - num_hard, 0), shared).items
+        items = torch.cat([hard, easy.expand(len(clicked), -1)], dim=1)
         return Draw(items, self.others.log_probability[items] + _log(num))
 
 

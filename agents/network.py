@@ -1,7 +1,8 @@
 """What all networks have in common: a request is encoded, items are embedded, and the two meet in a score."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -39,6 +40,10 @@ class Network(nn.Module, ABC):
     def embed(self, items: Int[T, "*shape"], table: Table) -> Any:
         """Items as the network sees them."""
 
+    def embed_drawn(self, items: Int[T, "*shape"], table: Table) -> Any:
+        """Items that were drawn, among which many may recur."""
+        return self.embed(items, table)
+
     @abstractmethod
     def score(self, encoded: Any, embedded: Any) -> Float[T, "rows candidates"]:
         """Scores of the candidates of each request: items embedded from `[rows, candidates]`, or from
@@ -70,8 +75,26 @@ class Network(nn.Module, ABC):
         return (items + 1) * self.known_items[items + 1]
 
 
+@final
+@dataclass(frozen=True)
+class Recurring:
+    """Candidates of many requests: a vector for each item among them, and which of the items stands where."""
+
+    vectors: Float[T, "items dim"]
+    place: Int[T, "rows candidates"]
+
+    @property
+    def share(self) -> Float[T, " items"]:
+        """Each item's share of all places."""
+        counts = torch.bincount(self.place.flatten(), minlength=len(self.vectors))
+        return counts.to(self.vectors.dtype) / self.place.numel()
+
+
 class DotNetwork(Network):
     """A network whose score is the dot product of a request's vector with an item's."""
+
+    products_a_gather: ClassVar[int] = 32
+    """How many numbers of a product of matrices cost as much as gathering one candidate's vector and its gradient."""
 
     @abstractmethod
     def encode(self, inputs: Any) -> Float[T, "rows dim"]: ...
@@ -79,11 +102,30 @@ class DotNetwork(Network):
     @abstractmethod
     def embed(self, items: Int[T, "*shape"], table: Table) -> Float[T, "*shape dim"]: ...
 
-    def score(self, encoded: Float[T, "rows dim"], embedded: Float[T, "*shape dim"]) -> Float[T, "rows candidates"]:
+    def embed_drawn(self, items: Int[T, "*shape"], table: Table) -> Float[T, "*shape dim"] | Recurring:
+        if items.ndim == 1:
+            return self.embed(items, table)
+        drawn = torch.zeros(self.schema.num_items, dtype=torch.bool, device=items.device)
+        drawn[items.flatten()] = True
+        distinct = drawn.nonzero()[:, 0]
+        if len(distinct) > self.products_a_gather * items.shape[1]:
+            return self.embed(items, table)
+        return Recurring(self.embed(distinct, table), (drawn.cumsum(0) - 1)[items])
+
+    def score(
+        self, encoded: Float[T, "rows dim"], embedded: Float[T, "*shape dim"] | Recurring
+    ) -> Float[T, "rows candidates"]:
+        if isinstance(embedded, Recurring):
+            return (encoded @ embedded.vectors.T).gather(1, embedded.place)
         if embedded.ndim == 2:
             return encoded @ embedded.T
         # A batch of products with one column each takes several times as long.
         return torch.linalg.vecdot(embedded, encoded[:, None])
 
-    def size(self, encoded: Float[T, "rows dim"], embedded: Float[T, "*shape dim"]) -> Float[T, ""]:
-        return encoded.square().sum(dim=-1).mean() + embedded.square().sum(dim=-1).mean()
+    def size(self, encoded: Float[T, "rows dim"], embedded: Float[T, "*shape dim"] | Recurring) -> Float[T, ""]:
+        of_items = (
+            embedded.share @ embedded.vectors.square().sum(dim=-1)
+            if isinstance(embedded, Recurring)
+            else embedded.square().sum(dim=-1).mean()
+        )
+        return encoded.square().sum(dim=-1).mean() + of_items

@@ -81,7 +81,7 @@ class Catalogue(Objective):
         encoded = network.encode(batch.inputs)
         clicked = batch.items[:, 0]
         draw = self.negatives.draw(clicked, self.num_negatives, self.shared, _judged(judge, batch))
-        positive, negative = network.embed(batch.items, batch.table), network.embed(draw.items, batch.table)
+        positive, negative = network.embed(batch.items, batch.table), network.embed_drawn(draw.items, batch.table)
         scores = network.score(encoded, negative)
         if self.correct:
             scores = scores - draw.log_expected

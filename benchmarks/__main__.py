@@ -52,6 +52,7 @@ def measurements() -> Iterator[dict[str, Any]]:
     yield from off_policy.pseudo_inverse()
     yield losses.ranknet_speedup()
     yield training.matrix_factorization_epoch()
+    yield training.hard_negatives_epoch()
     yield training.two_tower_epoch()
     yield training.dcn_epoch()
     yield sequence_training.sasrec_epoch()

@@ -20,6 +20,7 @@ TWO_TOWERS = (
     "two-tower:dim=32,hidden=64,width=32,loss=softmax,negatives=mixed,num_negatives=512,shared=true,logq=true,"
     "history=pooled,newest=20,normalised=true,batch_size=512,validation=0"
 )
+MANY_NEGATIVES = "mf:dim=64,loss=softmax,num_negatives=256,shared=true,batch_size=2048"
 DCN_V2 = (
     "dcn:dim=16,num_layers=2,rank=16,deep=64-32,loss=bce,num_negatives=4,shared=false,history=paired,newest=20,"
     "batch_size=1024,validation=0"
@@ -45,6 +46,13 @@ def made_up_clicks(num_clicks: int, history: int = 20) -> InteractionLog:
 
 def matrix_factorization_epoch(num_clicks: int = 200_000) -> dict[str, Any]:
     return _epoch("mf_epoch", MATRIX_FACTORIZATION, num_clicks)
+
+
+def hard_negatives_epoch(num_clicks: int = 50_000) -> dict[str, Any]:
+    """An epoch whose negatives a previous model chose; beside it, the same with uniform ones."""
+    uniform = _epoch("mf_epoch", MANY_NEGATIVES, num_clicks)
+    hard = _epoch("hard_negatives_epoch", f"{MANY_NEGATIVES},negatives=hard", num_clicks)
+    return hard | {"ratio_to": {"uniform negatives": round(hard["value"] / uniform["value"], 2)}}
 
 
 def two_tower_epoch(num_clicks: int = 50_000) -> dict[str, Any]:

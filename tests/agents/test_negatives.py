@@ -283,6 +283,15 @@ def test_what_is_scored_minus_infinity_is_no_negative():
     assert draw.valid(torch.tensor([3, 2])).tolist() == [[True] * 3 + [False] * 3, [False] * 6]
 
 
+def test_easy_negatives_beside_hard_ones_are_shared_where_all_are():
+    others, clicked = uniform(torch.ones(10**6, dtype=torch.bool)), torch.tensor([1, 2, 3])
+    for shared in (False, True):
+        draw = Hard(others, share=0.5).draw(clicked, 8, shared, judge=lambda items: torch.randn(3, len(items)))
+        hard, easy = draw.items[:, :4], draw.items[:, 4:]
+        assert len(hard.unique()) > 4 and len(easy.unique()) == (4 if shared else 12)
+        assert torch.equal(draw.log_expected, others.log_probability[draw.items] + float(np.log(8)))
+
+
 def test_without_a_judge_hard_negatives_are_easy():
     clicked = torch.tensor([1, 2])
     hard = Hard(uniform(POOL))

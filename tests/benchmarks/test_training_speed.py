@@ -13,7 +13,15 @@ def test_the_clicks_are_the_same_every_time():
     assert np.array_equal(first.features.items["genre"], again.features.items["genre"])
 
 
-@pytest.mark.parametrize("measure", [training.matrix_factorization_epoch, training.two_tower_epoch, training.dcn_epoch])
+@pytest.mark.parametrize(
+    "measure",
+    [
+        training.matrix_factorization_epoch,
+        training.hard_negatives_epoch,
+        training.two_tower_epoch,
+        training.dcn_epoch,
+    ],
+)
 def test_a_measurement(measure):
     measured = measure(1_500)
     assert measured["value"] > 0 and measured["unit"] == "s/epoch" and "1,500 clicks" in measured["work"]
