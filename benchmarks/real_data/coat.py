@@ -123,7 +123,7 @@ GATES = {(name, "MSE"): "below mf-naive-coat" for name in WEIGHTED} | {
 }
 
 
-@benchmark("mf-coat", "Coat", (COAT_FILE,), minutes=13, gates=GATES)
+@benchmark("mf-coat", "Coat", (COAT_FILE,), minutes=4, gates=GATES)
 def mf_coat(report: Report) -> list[Row]:
     """Naive matrix factorisation, and two weighted by inverse propensity: as given with the data, and our own."""
     coat = load_coat()
