@@ -115,7 +115,7 @@ def arm_sections(arm: Arm, tables: Mapping[str, pd.DataFrame], figures: Mapping[
             "at the agent's own requests minus the agent's. It may exceed the difference between their clicks per "
             "slate, because an item once shown or consumed may not come back: the oracle has less left to show at "
             "its own requests.",
-            (figures["days"], _ladder_table(ladder_of(some))),
+            (figures["days"], ladder_table(ladder_of(some))),
             listed=False,
         ),
         Section(
@@ -165,25 +165,30 @@ def _best_number(usual: pd.DataFrame) -> KeyNumber:
     )
 
 
-def _ladder_table(ladder: pd.DataFrame) -> Table:
-    leads = zip(ladder["above_low"], ladder["above_high"], strict=True)
+def ladder_table(ladder: pd.DataFrame) -> Table:
+    """What agents earned; their lead over popularity only where popularity was asked for."""
+    lead, its_interval = f"above {BASELINE}", "95% interval, paired"
+    ends_of_leads = zip(ladder["above_low"], ladder["above_high"], strict=True)
     frame = pd.DataFrame(
         {
             "agent": ladder["agent"],
             "clicks per slate": ladder[MAIN_METRIC],
             "95% interval": [interval_words(*ends, ".3f") for ends in zip(ladder["low"], ladder["high"], strict=True)],
-            f"above {BASELINE}": ladder["above popularity"],
-            "95% interval, paired": [interval_words(*ends, "+.3f") for ends in leads],
+            lead: ladder["above popularity"],
+            its_interval: [interval_words(*ends, "+.3f") for ends in ends_of_leads],
             "satisfaction": ladder["satisfaction"],
             "regret": ladder["regret"],
         }
     )
+    caption = "Agents by clicks per slate, with 95% intervals over seeds (Student's t)."
+    if ladder["above popularity"].isna().all():
+        return Table(frame.drop(columns=[lead, its_interval]), caption)
     return Table(
         frame,
-        f"Agents by clicks per slate, with 95% intervals over seeds (Student's t). The lead over {BASELINE} is "
+        f"{caption} The lead over {BASELINE} is "
         "measured on the same users with the same luck, so its interval is usually narrower than a comparison of two "
         "intervals suggests: where it includes 0, the agent is not shown to differ.",
-        {f"above {BASELINE}": "+.3f"},
+        {lead: "+.3f"},
     )
 
 

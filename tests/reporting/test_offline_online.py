@@ -13,9 +13,10 @@ from recsim_lab.evaluation.protocols import usual_protocols
 from recsim_lab.evaluation.sensitivity import DECAY_COLUMNS, SENSITIVITY_COLUMNS, decay_table, sensitivity_table
 from recsim_lab.reporting.blocks import Details, Section, Table
 from recsim_lab.reporting.offline_online_across import across_answers, across_section
-from recsim_lab.reporting.offline_online_arm import answer_of
+from recsim_lab.reporting.offline_online_arm import answer_of, ladder_table
 from recsim_lab.reporting.offline_online_joint import joint_sections
 from recsim_lab.reporting.offline_online_scope import deployments_section, limits_section, protocols_section
+from recsim_lab.reporting.offline_online_tables import ladder_of
 
 NUM_AGENTS, NUM_SEEDS = 8, 3
 PROTOCOLS = usual_protocols(8)
@@ -140,6 +141,17 @@ def test_every_table_has_its_section(tables: dict[str, pd.DataFrame]) -> None:
         "decay": pd.DataFrame(columns=DECAY_COLUMNS),
     }
     assert len(joint_sections(tables | none)) == 3
+
+
+def test_leads_over_popularity_are_told_where_it_was_asked_for(scores: pd.DataFrame) -> None:
+    arm = (scores["world"] == WORLDS[0]) & (scores["logging_policy"] == "mf") & (scores["deployment"] == "frozen")
+    some = scores[arm].assign(**{"online/satisfaction": 0.5, "online/regret": 0.1})
+    without = ladder_table(ladder_of(some))
+    assert not [column for column in without.frame if "popularity" in column or "paired" in column]
+    assert "popularity" not in without.caption
+    told = ladder_table(ladder_of(some.replace({"agent": {"a3": "popularity"}})))
+    assert told.frame["above popularity"].isna().sum() == 1 and "popularity" in told.caption
+    assert list(told.frame.drop(columns=["above popularity", "95% interval, paired"])) == list(without.frame)
 
 
 def test_advice_over_worlds_is_told_with_its_correction(tables: dict[str, pd.DataFrame]) -> None:
