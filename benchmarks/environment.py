@@ -31,18 +31,26 @@ def vector_env_step(num_users: int = 10_000, num_items: int = 10_000) -> dict[st
 
 
 def single_env_step(num_items: int = 1_000, num_steps: int = 2_000) -> dict[str, Any]:
-    """One user through `gymnasium.make`."""
+    """One user through `gymnasium.make`; beside it Gymnasium's pole, whose rate tells how fast Python is here."""
     env = gymnasium.make("recsim_lab/Everyday-v0", world=bench_world(1_000, num_items), max_steps=10**9)
-    env.reset(seed=0)
     slates = np.random.default_rng(0).integers(num_items, size=(num_steps, NUM_SLOTS))
-
-    def some_steps(_: int) -> None:
-        for slate in slates:
-            env.step(slate)
-
+    rate, pole = _rate(env, slates), _rate(gymnasium.make("CartPole-v1"), np.arange(num_steps) % 2)
     return {
         "name": "single_env_step",
-        "value": round(median_rate(some_steps, num_steps, 5)),
+        "value": round(rate),
         "unit": "steps/s",
         "work": f"one user through gymnasium.make, slates of {NUM_SLOTS} out of {num_items:,} items, the bench world",
+        "ratio_to": {"CartPole-v1": round(rate / pole, 3)},
     }
+
+
+def _rate(env: gymnasium.Env[Any, Any], actions: np.ndarray) -> float:
+    env.reset(seed=0)
+
+    def all_steps(repetition: int) -> None:
+        for action in actions:
+            terminated, truncated = env.step(action)[2:4]
+            if terminated or truncated:
+                env.reset()
+
+    return median_rate(all_steps, len(actions), 5)
