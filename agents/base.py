@@ -13,7 +13,7 @@ from jaxtyping import Float32, Int
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from recsim_lab.policy import Agent, Observation
+from recsim_lab.policy import Agent, FeatureTable, Observation
 
 A = np.ndarray
 
@@ -154,12 +154,12 @@ def indifferent(observation: Observation, items: Int[A, "rows candidates"] | Non
     return np.zeros((len(observation), num_candidates), np.float32)
 
 
-def check_catalogue(num_known: int, observation: Observation) -> None:
+def check_catalogue(num_known: int, features: FeatureTable) -> None:
     """Raise ValueError where requests are about another catalogue than the log that was learned from."""
-    if num_known != observation.features.num_items:
+    if num_known != features.num_items:
         raise ValueError(
             f"observations must be of the catalogue of {num_known} items that was learned from, "
-            f"got one of {observation.features.num_items}"
+            f"got one of {features.num_items}"
         )
 
 

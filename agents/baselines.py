@@ -114,7 +114,7 @@ class Popularity(ArrayAgent, Scorer):
     ) -> Float32[A, "rows candidates"]:
         if not len(self.popularity):
             return indifferent(observation, items)
-        check_catalogue(len(self.popularity), observation)
+        check_catalogue(len(self.popularity), observation.features)
         if items is not None:
             return self.popularity[items]
         return np.broadcast_to(self.popularity, (len(observation), len(self.popularity)))

@@ -54,6 +54,7 @@ class BERT4Rec(NetworkAgent):
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
         masks = self.target == "catalogue"
         self.check_unread(masks, "clicks are masked: target='catalogue'", "mask_probability", "last_probability")
+        self.check_unread(self.last_probability < 1, "last_probability is below 1", "mask_probability")
         self._config()
 
     def _config(self) -> TransformerConfig:

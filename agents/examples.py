@@ -53,7 +53,7 @@ class Examples(ABC):
 
     @abstractmethod
     def split(self, share: float) -> tuple["Examples", "Examples"]:
-        """(the others, the newest `share`): what is learned from, and what tells when to stop."""
+        """(the others, the newest `share`): what is learned from, one at least, and what tells when to stop."""
 
 
 @final
@@ -120,7 +120,7 @@ class RequestExamples(Examples):
         return selected if weights is None else selected * weights
 
     def split(self, share: float) -> tuple["RequestExamples", "RequestExamples"]:
-        num_first = len(self) - round(share * len(self))
+        num_first = max(len(self) - round(share * len(self)), 1)
         return self._take(slice(None, num_first)), self._take(slice(num_first, None))
 
     def _take(self, rows: slice) -> "RequestExamples":

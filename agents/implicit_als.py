@@ -69,6 +69,7 @@ class ImplicitALS(ItemToItem):
         generator = np.random.default_rng(self.seed)
         items = generator.standard_normal((clicks.shape[1], self.dim), np.float32)
         items *= np.float32(self.initial_scale / np.sqrt(self.dim))
+        clicks = clicks[np.diff(clicks.indptr) > 0]  # the others are numbers of users who clicked nothing here
         by_item = csr_array(clicks.T)
         for _ in range(self.epochs):
             users = self.solve(clicks, items)

@@ -49,7 +49,7 @@ class ItemToItem(ArrayAgent, Scorer):
     ) -> Float32[A, "rows candidates"]:
         if not len(self.popularity):
             return indifferent(observation, items)
-        check_catalogue(len(self.popularity), observation)
+        check_catalogue(len(self.popularity), observation.features)
         histories = self.histories(observation)
         scores = self.sum_weights(histories)
         scores[np.diff(histories.indptr) == 0] = self.popularity

@@ -35,8 +35,9 @@ class Draw:
     log_expected: Float[T, "*rows negatives"]
 
     def valid(self, clicked: Int[T, " rows"]) -> Bool[T, "rows negatives"]:
-        """Whether each is a negative at all: not the item that was clicked."""
-        return self.items != clicked[:, None]
+        """Whether each is a negative at all: not the item that was clicked, nor one that is never expected, such as
+        an item that only held-out clicks brought into their batch."""
+        return (self.items != clicked[:, None]) & ~self.log_expected.isneginf()
 
 
 class Negatives(ABC):
@@ -87,7 +88,7 @@ def uniform(pool: Bool[T, " items"]) -> Weighted:
 
 def popularity(pool: Bool[T, " items"], clicks: Float[T, " items"], power: float) -> Weighted:
     """Items of the pool in proportion to (their clicks + 1)^power (word2vec's .75 lies between uniform and counts)."""
-    return Weighted(pool * (clicks + 1.0) ** power)
+    return Weighted(pool * (clicks.double() + 1.0) ** power)
 
 
 @final
@@ -154,8 +155,8 @@ class Hard(Negatives):
     """The items that a previous model scores highest among drawn ones, and easy ones beside them.
 
     `share` of the negatives are hard: for each request the highest, all different, of a pool that is drawn afresh
-    for each batch, and never one that its user is known to have clicked (dynamic negative sampling, Zhang et al.,
-    SIGIR 2013). Where the pool holds too few others, the clicked item fills the place, which `Draw.valid` masks.
+    for each batch, and never one that its user clicked in what is being learned from (dynamic negative sampling, Zhang
+    et al., SIGIR 2013). Where the pool holds too few others, the clicked item fills the place: `Draw.valid` masks it.
 
     The pool is of `pool_per_hard` draws for each hard negative, and of `least_pool` at least. What is drawn again is
     there once, so it never holds more than the catalogue, and a small catalogue is hard as a whole.

@@ -41,7 +41,7 @@ class Network(nn.Module, ABC):
         """Items as the network sees them."""
 
     def embed_drawn(self, items: Int[T, "*shape"], table: Table) -> Any:
-        """Items that were drawn, among which many may recur."""
+        """Items that were drawn, among which many may recur; what recurs may lose the same to dropout everywhere."""
         return self.embed(items, table)
 
     @abstractmethod

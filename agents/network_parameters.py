@@ -35,9 +35,9 @@ class NetworkParameters(NamedAgent):
     `target="impressions"` the clicks of a slate against the rest of it. Negatives are drawn from all items shown so
     far: `uniform`; by `popularity`, clicks to the power `popularity_power`; `in-batch`, the other clicks of the
     batch; `mixed`, in-batch and uniform ones; `hard`, of which `hard_share` are those that the previous epoch's
-    network scores highest among what the user has not clicked. What was not on offer when the click was made does not
-    count. With `shared`, one draw serves a whole batch. `logq` corrects the sampled softmax for how often each negative
-    is drawn.
+    network scores highest among what the user did not click in what is being learned from. What was not on offer when
+    the click was made does not count. With `shared`, one draw serves a whole batch. `logq` corrects the sampled softmax
+    for how often each negative is drawn.
 
     What the log shows was chosen by a policy. `weighting="ips"` makes up for it by the propensities that the log holds:
     of an impression for pointwise losses of slates, of a whole slate for the other losses of slates, which are about
@@ -47,7 +47,7 @@ class NetworkParameters(NamedAgent):
     each: their weights leave little of a log, or are mostly cut off at `most_weight`.
 
     With `validation` above 0, that share of the examples, the newest, is held out and training stops after
-    `patience` epochs without a better loss on it.
+    `patience` epochs without a better loss on it; where negatives are hard, without a better rank of the clicks.
     """
 
     target: Literal["catalogue", "impressions"] = "catalogue"
@@ -164,14 +164,20 @@ class NetworkParameters(NamedAgent):
         self.check_unread(
             drawn, "negatives are drawn: target='catalogue', a loss other than 'ce'", "num_negatives", "shared"
         )
+        whole_batch = self.negatives == "in-batch" and self.shared
+        self.check_unread(
+            not whole_batch, "negatives are counted: in-batch ones that are shared are the whole batch", "num_negatives"
+        )
         if self.negatives == "mixed" and not self.shared and self.num_negatives < 2:
             raise ValueError(f"num_negatives must be at least 2 where negatives are mixed, got {self.num_negatives}")
         self.check_unread(self.negatives == "popularity", "negatives='popularity'", "popularity_power")
         self.check_unread(self.negatives == "hard", "negatives='hard'", "hard_share", "hard_warmup")
         self.check_unread(self.target == "impressions", "target='impressions', which knows slots", "position")
         self.check_unread(self.position == "weight", "position='weight'", "examination")
-        weighs = self.position == "weight" or self.weighting != "none"
-        self.check_unread(weighs, "position='weight' or there is a weighting", "most_weight")
+        weighs = (self.position == "weight" and self.examination == "propensities") or self.weighting != "none"
+        self.check_unread(
+            weighs, "there is a weighting, or position='weight' with examination='propensities'", "most_weight"
+        )
 
     def check_unread(self, read: bool, where: str, *names: str) -> None:
         """Refuse values of parameters that nothing reads: agents of other names would be the same."""

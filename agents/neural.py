@@ -73,7 +73,7 @@ class NetworkAgent(NetworkParameters, Scorer):
         """
         if self.network is None:
             return indifferent(observation, items)
-        check_catalogue(self.network.schema.num_items, observation)
+        check_catalogue(self.network.schema.num_items, observation.features)
         num_crosses = 0 if crosses is None else crosses.shape[2]
         if num_crosses != self.network.schema.num_crosses:
             raise ValueError(
@@ -84,12 +84,12 @@ class NetworkAgent(NetworkParameters, Scorer):
     def request_vectors(self, observation: Observation) -> Float32[A, "rows dim"]:
         """The vectors whose dot products with those of items are the scores, where the network is a `DotNetwork`."""
         network = self._dot_network()
-        check_catalogue(network.schema.num_items, observation)
+        check_catalogue(network.schema.num_items, observation.features)
         return self._keep(observation.features).request_vectors(observation)
 
     def item_vectors(self, features: FeatureTable) -> Float32[A, "items dim"]:
         """The vectors of all items, of which those that the network can't judge are to be left alone."""
-        self._dot_network()
+        check_catalogue(self._dot_network().schema.num_items, features)
         return self._keep(features).embedded.cpu().numpy()
 
     def judged_items(self) -> Bool[A, " items"]:
@@ -157,7 +157,10 @@ class NetworkAgent(NetworkParameters, Scorer):
             objective = self._objective(log, network, slot_bias, examples)
             validate = None
             if held_out is not None and len(held_out):  # a few clicks have no tenth
-                validate = held_out_loss(network, held_out, objective, self.batch_size, self.seed)
+                network.eval()
+                validate = held_out_loss(network, held_out, objective.of_held_out, self.batch_size, self.seed)
+                if not validate():  # no term at all, as of a click without a negative in its batch
+                    validate = None
             network.known_users[1 + examples.users] = True
             if self.judged_by is not None:
                 validate = partial(self._judged, network)

@@ -6,8 +6,8 @@ which teaches what users choose out of what was put before them.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, final
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, final
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from agents.fields import Table
 from agents.known import Known
 from agents.losses import Loss
+from agents.losses.log_rank import LogRank
 from agents.negatives import Judge, Negatives
 from agents.network import Network
 from agents.transformer import full_cross_entropy
@@ -53,6 +54,11 @@ class Objective(ABC):
 
     needs_judge: bool = False
 
+    @property
+    def of_held_out(self) -> "Objective":
+        """By what examples are judged that are not learned from; the lower its loss, the better."""
+        return self
+
     @abstractmethod
     def loss(self, network: Network, batch: Batch, judge: Network | None = None) -> Float[T, ""]:
         """The loss of the batch; `judge` is the previous model by which hard negatives are chosen."""
@@ -66,6 +72,8 @@ class Catalogue(Objective):
     A click's weight is that of its negatives too, as if the click had come that many times.
     """
 
+    least_ranked: ClassVar[int] = 64
+
     criterion: Loss
     negatives: Negatives
     num_negatives: int
@@ -76,6 +84,15 @@ class Catalogue(Objective):
     @property
     def needs_judge(self) -> bool:  # type: ignore[override]
         return self.negatives.needs_judge
+
+    @property
+    def of_held_out(self) -> Objective:
+        """Hard negatives are others after each epoch, and the loss of easy ones does not tell what they taught: then
+        it is the click's rank among easy ones, `least_ranked` of them at least."""
+        if not self.needs_judge:
+            return self
+        num_ranked = max(self.num_negatives, self.least_ranked)
+        return replace(self, criterion=LogRank(), num_negatives=num_ranked, weight_decay=0.0)
 
     def loss(self, network: Network, batch: Batch, judge: Network | None = None) -> Float[T, ""]:
         encoded = network.encode(batch.inputs)

@@ -75,7 +75,7 @@ class ClickSequences:
 
     def split(self, share: float) -> tuple["ClickSequences", "ClickSequences"]:
         """(all but the newest clicks, the newest `share` of the clicks with what was before them as context)."""
-        num_newest = round(share * len(self.item))
+        num_newest = min(round(share * len(self.item)), len(self.item) - 1)
         newest = torch.zeros(len(self.item) + 1, dtype=torch.long, device=self.item.device)
         newest[1:][torch.sort(self.tick, stable=True).indices[len(self.item) - num_newest :]] = 1
         before = newest.cumsum(0)

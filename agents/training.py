@@ -1,6 +1,7 @@
 """The training loop: epochs over examples in memory, with early stopping and curves."""
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import torch
 
 from agents.examples import Examples
 from agents.network import Network
-from agents.objective import Objective
+from agents.objective import Batch, Objective
 
 T = torch.Tensor
 
@@ -63,7 +64,8 @@ def fit(
     """Train the network in place, and what else the optimiser holds; the network is left ready to serve.
 
     Raises:
-        ValueError: if the loss of an epoch is not finite, or that of the last batch after the last step.
+        ValueError: if the loss of an epoch is not finite, or that of the last batch after the last step; or if a
+            validation is no number.
     """
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     curve: list[Epoch] = []
@@ -90,6 +92,9 @@ def fit(
         value = validate() if validate is not None and due else torch.nan
         curve.append(Epoch(epoch, float(total) / max(num_steps, 1), value, time.perf_counter() - started))
         _check_finite(total, epoch)
+        if due and math.isnan(value):
+            _check_last_step(network, objective, batch, epoch)
+            raise ValueError(f"validation must be a number, got {value} in epoch {epoch}")
         if report is not None:
             report(curve[-1], schedule.epochs)
         if due and value > best_value:
@@ -107,10 +112,7 @@ def fit(
         with torch.no_grad():
             for parameter, value_then in zip(trained, best[2], strict=True):
                 parameter.copy_(value_then)
-    if batch is not None:
-        # A last step that was too long shows only now.
-        with torch.no_grad():
-            _check_finite(objective.loss(network, batch), len(curve) - 1)
+    _check_last_step(network, objective, batch, len(curve) - 1)
     return curve
 
 
@@ -140,6 +142,13 @@ def seeded(*seed: int) -> Iterator[None]:
 
 def _mixed(seed: tuple[int, ...]) -> int:
     return int(np.random.SeedSequence(seed).generate_state(1, "uint64")[0] >> 1)
+
+
+def _check_last_step(network: Network, objective: Objective, batch: Batch | None, epoch: int) -> None:
+    """A step that was too long shows only after it."""
+    if batch is not None:
+        with torch.no_grad():
+            _check_finite(objective.loss(network, batch), epoch)
 
 
 def _check_finite(loss: T, epoch: int) -> None:

@@ -92,7 +92,8 @@ class TwoTower(FeatureAgent):
         if not 0 < self.temperature < float("inf"):
             raise ValueError(f"temperature must be above 0 and finite, got {self.temperature}")
         self.check_unread(self.normalised, "vectors are normalised", "temperature")
-        sizes_of(self.hidden, "hidden")
+        has_hidden = bool(sizes_of(self.hidden, "hidden"))
+        self.check_unread(has_hidden, "towers have hidden layers", "dropout", "batch_norm")
 
     def build(self, schema: Schema) -> TwoTowerNetwork:
         return TwoTowerNetwork(

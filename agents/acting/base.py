@@ -80,7 +80,7 @@ class ActingAgent(NamedAgent, Scorer):
     ) -> Float[A, "rows candidates"]:
         if self.network is None or self.schema is None:
             return indifferent(observation, items)
-        check_catalogue(self.schema.num_items, observation)
+        check_catalogue(self.schema.num_items, observation.features)
         states = States.of(observation, self.newest, self.num_slots)
         with torch.no_grad():
             table = self.table(observation.features)

@@ -154,7 +154,7 @@ class SlateQ(ReplayAgent):
         if self.network is None or self.schema is None:
             first = top_items(np.zeros(offered.shape, np.float32), offered, num_slots)
             return lambda draws: first
-        check_catalogue(self.schema.num_items, observation)
+        check_catalogue(self.schema.num_items, observation.features)
         self._check_candidates(num_slots)
         states = States.of(observation, self.newest, self.num_slots)
         offers = self.tensor(offered)

@@ -57,7 +57,7 @@ class ClickRate(ArrayAgent, Scorer):
     ) -> Float[A, "rows candidates"]:
         if not len(self.num_clicks):
             return indifferent(observation, items)
-        check_catalogue(len(self.num_clicks), observation)
+        check_catalogue(len(self.num_clicks), observation.features)
         rate = self.rate
         return np.broadcast_to(rate, (len(observation), len(rate))) if items is None else rate[items]
 
@@ -100,7 +100,7 @@ class MinimumQuality(Combination, Forbidding):
             return _numbers(features, measure)
         if not len(measure.num_clicks):
             return np.full(features.num_items, np.nan)
-        check_catalogue(len(measure.num_clicks), observation)
+        check_catalogue(len(measure.num_clicks), observation.features)
         return np.where(measure.num_impressions >= measure.min_impressions, measure.rate, np.nan)
 
 

@@ -108,7 +108,7 @@ class NewItemExploration(Exploration, LearningWrapper):
 
     def _check(self, observation: Observation) -> None:
         if len(self.impressions):
-            check_catalogue(len(self.impressions), observation)
+            check_catalogue(len(self.impressions), observation.features)
 
     def _race(self, eligible: Bool[A, "rows items"]) -> Race:
         num_items = eligible.shape[1]

@@ -41,7 +41,7 @@ class Popular(Retriever):
 
     def retrieve(self, observation: Observation, num: int) -> Retrieved:
         if len(self.policy.popularity):
-            check_catalogue(len(self.policy.popularity), observation)
+            check_catalogue(len(self.policy.popularity), observation.features)
         items = first_eligible(self.order(observation.features), np.zeros(len(observation), np.int64), observation, num)
         scores = self.policy.scores(observation, np.maximum(items, 0))
         return Retrieved(items, np.where(items >= 0, scores, np.nan).astype(np.float32))

@@ -67,7 +67,7 @@ class Neighbours(Retriever):
         num_items = observation.features.num_items
         if not len(self.policy.popularity):
             return csr_array((len(observation), num_items), dtype=np.float32)
-        check_catalogue(len(self.policy.popularity), observation)
+        check_catalogue(len(self.policy.popularity), observation.features)
         clicked = observation.clicked[:, -self.newest :]
         newest = clicked >= 0
         row, column = np.nonzero(newest)

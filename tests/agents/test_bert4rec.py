@@ -148,6 +148,7 @@ def test_training_stops_where_the_newest_clicks_are_best_foretold():
         ({"mask_probability": 1.5}, r"mask_probability must be in \[0, 1\], got 1.5"),
         ({"last_probability": -0.5}, r"last_probability must be in \[0, 1\], got -0.5"),
         ({"target": "impressions", "loss": "softmax", "mask_probability": 0.5}, "mask_probability must be left out"),
+        ({"last_probability": 1.0, "mask_probability": 0.5}, "mask_probability must be left out unless last_prob"),
         ({"num_heads": 3}, "dim must be a multiple of num_heads"),
     ],
 )

@@ -93,7 +93,7 @@ def test_batches_hold_everything_once(small):
     assert (np.diff(one[:, 0]) >= 0).all()
 
 
-@pytest.mark.parametrize("share, num_newest", [(0.0, 0), (0.1, 14), (0.5, 72), (0.999, 144)])
+@pytest.mark.parametrize("share, num_newest", [(0.0, 0), (0.1, 14), (0.5, 72), (0.999, 143)])
 def test_the_newest_are_held_out(share, num_newest, small):
     examples = slates_of(small, table_of(small), "cpu", 0, only_clicked=False, slot_weights=np.arange(5.0))
     older, newest = examples.split(share)

@@ -102,6 +102,15 @@ def test_new_clicks_are_answered_without_learning(log, requests):
     assert (agent.scores(requests([7], 40))[0] != old).any()
 
 
+def test_numbers_of_users_mean_nothing(log):
+    """As each item's penalty counts the users, those who clicked nothing must not be among them."""
+    agents = []
+    for user in (log.user, 7 * log.user):
+        agents.append(ImplicitALS(dim=6, frequency_exponent=1.0))
+        agents[-1].learn(replace(log, user=user.astype(log.user.dtype)))
+    assert np.array_equal(agents[0].items, agents[1].items)
+
+
 def test_users_without_clicks_get_popularity(log, requests):
     agent = ImplicitALS(dim=6)
     agent.learn(log)

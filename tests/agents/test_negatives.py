@@ -80,6 +80,11 @@ def test_items_of_no_weight_are_never_drawn(monkeypatch):
     assert uniform(POOL).draw(torch.zeros(1, dtype=torch.long), 2, True).items.tolist() == [1, 6]
 
 
+def test_counts_to_a_high_power_stay_numbers():
+    source = popularity(torch.ones(3, dtype=torch.bool), torch.tensor([1e4, 1.0, 0.0]), 10.0)
+    assert not source.log_probability.isnan().any() and (source.draw(torch.tensor([2]), 9, True).items == 0).all()
+
+
 def test_no_weights_are_refused():
     with pytest.raises(ValueError, match="weights must be above 0 for at least one item"):
         uniform(torch.zeros(3, dtype=torch.bool))

@@ -219,12 +219,49 @@ def test_small_logs_can_hold_out(parts):
     for spec in (
         "mf:dim=2,validation=.5",
         "mf:dim=2,validation=.1",
+        "mf:dim=2,validation=.9",
+        "dlrm:dim=2,validation=.9",
         "two-tower:dim=2,validation=.9,negatives=in-batch",
     ):
         agent = taught(spec, few)
         assert np.isfinite(agent.scores(parts[1].observations(np.arange(3)))).all()
         if "=.1" in spec:  # nothing to hold out, so nothing tells when to stop
             assert len(agent.curve) == agent.epochs and np.isnan([epoch.validation for epoch in agent.curve]).all()
+
+
+def test_held_out_clicks_without_a_negative_do_not_end_training(parts):
+    """The newest two, on one item, are all of their batch."""
+    log = parts[0].take(np.flatnonzero(parts[0].clicks.any(axis=1))[:18])
+    slate, clicks = log.slate.copy(), np.zeros_like(log.clicks)
+    slate[-2:], clicks[:, 0] = slate[-1], True
+    agent = taught("two-tower:dim=2,negatives=in-batch,validation=.1", replace(log, slate=slate, clicks=clicks))
+    assert len(agent.curve) == agent.epochs and np.isnan([epoch.validation for epoch in agent.curve]).all()
+
+
+@pytest.mark.parametrize("spec", ["two-tower:", "sasrec:loss=softmax,validation=.1,"])
+def test_items_that_only_held_out_clicks_show_do_not_end_training(spec, parts):
+    """Their share of what is learned from is zero, and the correction by its logarithm would be endless."""
+    log = parts[0]
+    slate, clicks = log.slate.copy(), log.clicks & (log.slate != 3)
+    newest = np.flatnonzero(clicks.any(axis=1))[-1]
+    slate[newest] = np.append(3, slate[newest][slate[newest] != 3])[: log.num_slots]
+    clicks[newest] = np.arange(log.num_slots) == 0
+    agent = taught(f"{spec}negatives=in-batch,logq=true", replace(log, clicks=clicks, slate=slate))
+    assert np.isfinite([epoch.validation for epoch in agent.curve]).all()
+
+
+def test_a_validation_that_is_no_number_is_an_error(parts):
+    agent = make_agent("mf:dim=2")
+    agent.judged_by = lambda judged: float("nan")
+    with pytest.raises(ValueError, match="validation must be a number, got nan in epoch 0"):
+        agent.learn(parts[0])
+
+
+def test_vectors_are_of_the_catalogue_that_was_learned_from(parts):
+    whole = parts[0].features
+    other = replace(whole, item_fields=(), items={}, release=whole.release[:9], withdrawal=whole.withdrawal[:9])
+    with pytest.raises(ValueError, match="catalogue of 40 items that was learned from, got one of 9"):
+        taught("mf:dim=2", parts[0]).item_vectors(other)
 
 
 def test_curves_are_saved_with_the_weights(parts, tmp_path):
@@ -333,7 +370,14 @@ def test_what_is_kept_is_renewed(parts):
         (MatrixFactorization, {"hard_share": 0.25}, "hard_share must be left out unless negatives='hard'"),
         (MatrixFactorization, {"hard_warmup": 2}, "hard_warmup must be left out unless negatives='hard'"),
         (MatrixFactorization, {"negatives": "hard", "hard_warmup": 10}, "hard_warmup must be below the 10 epochs"),
-        (MatrixFactorization, {"most_weight": 5.0}, "most_weight must be left out unless position='weight' or"),
+        (MatrixFactorization, {"most_weight": 5.0}, "most_weight must be left out unless there is a weighting, or"),
+        (
+            MatrixFactorization,
+            {"target": "impressions", "position": "weight", "most_weight": 5.0},
+            "most_weight must be left out unless .*examination='propensities'",
+        ),
+        (TwoTower, {"negatives": "in-batch", "num_negatives": 8}, "num_negatives must be left out unless .* the whole"),
+        (TwoTower, {"hidden": "", "dropout": 0.1}, "dropout must be left out unless towers have hidden layers"),
         (MatrixFactorization, {"target": "impressions", "examination": "repeats"}, "examination must be left out unl"),
         (TwoTower, {"temperature": 0.5}, "temperature must be left out unless vectors are normalised"),
         (DCN, {"rank": 0, "num_experts": 4}, "num_experts must be left out unless rank is above 0"),

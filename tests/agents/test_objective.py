@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from agents.fields import Columns, Schema, Table
 from agents.losses import Loss, make_loss
+from agents.losses.log_rank import LogRank
 from agents.matrix_factorization import FactorNetwork
 from agents.negatives import Draw, Hard, InBatch, Negatives, uniform
 from agents.objective import Batch, Catalogue, Impressions, WholeCatalogue
@@ -261,3 +262,34 @@ def test_a_batch_of_nothing_is_worth_nothing(network):
         WholeCatalogue(torch.arange(NUM_ITEMS), torch.arange(NUM_ITEMS), changes=True),
     ):
         assert float(objective.loss(network, empty).detach()) == 0
+
+
+# ---- what tells when to stop -----------------------------------------------------------------------------------------
+
+
+def test_held_out_clicks_of_hard_negatives_are_judged_by_their_rank(network):
+    drawn = uniform(torch.ones(NUM_ITEMS).bool())
+    easy = Catalogue(make_loss("softmax"), drawn, 3, True, weight_decay=0.1)
+    assert easy.of_held_out is easy
+    hard = Catalogue(make_loss("softmax"), Hard(drawn), 3, True, weight_decay=0.1).of_held_out
+    torch.manual_seed(3)
+    items = drawn.draw(CLICKED, 64, shared=True).items.tolist()
+    torch.manual_seed(3)
+    loss = hard.loss(network, batch_of(CLICKED[:, None])).detach()
+    expected = []
+    for row, clicked in enumerate(CLICKED.tolist()):
+        own, others = score(network, row, clicked), [score(network, row, item) for item in items if item != clicked]
+        expected.append(math.log2(1 + sum(one > own for one in others)))
+    assert float(loss) == pytest.approx(np.mean(expected), abs=1e-6) and min(expected) < max(expected)
+
+
+def test_ranks_are_logged_among_the_others_in_the_middle_of_ties():
+    scores = torch.tensor([[3.0, 5, 3, 1, 9], [2, 1, 7, 0, 0], [1, 1, 1, 1, 1]], requires_grad=True)
+    labels = torch.tensor([[1.0, 0, 0, 0, 0], [1, 3, 0, 0, 0], [0, 0, 0, 0, 0]])
+    mask = torch.tensor([[True] * 4 + [False], [True] * 4 + [False], [True] * 5])
+    weights = torch.tensor([[2.0], [1.0], [1.0]]).expand(3, 5)
+    loss = LogRank()(scores, labels, mask, weights)
+    # One above and one level: rank 2.5. The other list: ranks 2 and 2, weighing 1 and 3 of 4. The last has no click.
+    assert float(loss.detach()) == pytest.approx((2 * math.log2(2.5) + math.log2(2)) / 2)
+    loss.backward()
+    assert (scores.grad == 0).all()

@@ -77,10 +77,12 @@ def test_the_newest_share_is_held_out(single):
     assert all(whole[int(e)] == int(f) for f, e in zip(newest.first, newest.end, strict=True))
 
 
-def test_nothing_or_all_may_be_held_out(single):
+def test_nothing_or_all_but_one_click_may_be_held_out(single):
     sequences = ClickSequences.of(single, "cpu")
     assert len(sequences.split(0.0)[1]) == 0 and torch.equal(sequences.split(0.0)[0].end, sequences.end)
-    assert len(sequences.split(1.0)[0]) == 0 and torch.equal(sequences.split(1.0)[1].first_target, sequences.first)
+    older, newest = sequences.split(0.9999)
+    assert len(older) == 1 and (older.end - older.first).tolist() == [1]
+    assert (newest.end - newest.first_target).sum() == len(sequences.item) - 1
 
 
 @pytest.mark.parametrize("max_length", [3, 8, 100])

@@ -90,7 +90,6 @@ def run(network, values: list[float], schedule: Schedule):
         ([5, 6, 4, 9], 0, 3, 1),
         ([1, 2, 3, 4], 1, 4, 3),
         ([-9, -10, -8, -11], 2, 4, 2),
-        ([np.nan, 2, 1], 2, 3, 1),
     ],
 )
 def test_the_best_epoch_stays(values, patience, num_epochs, best, network):
