@@ -417,9 +417,9 @@ def test_examination_is_told_as_it_is_asked_for():
     log = uneven(planted_log())
     table = table_of(log)
     labels = {}
-    for by in ("rates", "propensities"):
-        agent = make_agent(f"mf:target=impressions,loss=bce,position=weight,examination={by},most_weight=2")
-        labels[by] = agent._examples(log, table, None).labels.amax(dim=0).numpy()
+    for by in ("rates", "propensities,most_weight=2"):
+        agent = make_agent(f"mf:target=impressions,loss=bce,position=weight,examination={by}")
+        labels[by.partition(",")[0]] = agent._examples(log, table, None).labels.amax(dim=0).numpy()
     np.testing.assert_allclose(labels["rates"], by_rates(log).weights(), rtol=1e-6)
     np.testing.assert_allclose(labels["propensities"], by_propensities(log, 2.0).weights(), rtol=1e-6)
     assert not np.allclose(labels["rates"], labels["propensities"], rtol=1e-2)
