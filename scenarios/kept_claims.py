@@ -58,6 +58,8 @@ class KeptDifference(KeptClaim):
     name: str
     metric: str
     sign: int = 1
+    measure: str = ""
+    """What the difference is of, where the metric's name doesn't say it."""
 
     def row(self, results: Kept) -> dict[str, object]:
         kept = results(self.name, self.metric)
@@ -69,7 +71,7 @@ class KeptDifference(KeptClaim):
         else:
             freedom, units = int(kept["num_seeds"]) - 1, _training_seeds(int(kept["num_seeds"]))
             error = float(kept["ours_sd"]) / np.sqrt(freedom + 1)
-        return _row(self.claim, (kept,), self.metric, estimate, error, freedom, units)
+        return _row(self.claim, (kept,), self.measure or self.metric, estimate, error, freedom, units)
 
 
 @final
@@ -141,7 +143,9 @@ KEPT_CLAIMS: tuple[KeptClaim, ...] = (
     KeptDifference("listwise beats pointwise: softmax against BCE", "listwise-against-pointwise-mq2008", _NDCG),
     KeptDifference("listwise beats pointwise: softmax against MSE", "listwise-against-mse-mq2008", _NDCG),
     KeptDifference("LambdaRank raises NDCG above RankNet's", "lambdarank-against-ranknet-mq2008", _NDCG),
-    KeptDifference("inverse propensities lower the error", "mf-ips-coat", "MSE less naive MSE", sign=-1),
+    KeptDifference(
+        "inverse propensities lower the error", "mf-ips-coat", "MSE less naive MSE", -1, "naive MSE less MSE with them"
+    ),
 )
 
 

@@ -43,6 +43,22 @@ _SHOWN_BY = {
 slots are alike to them, since an offset of slots would hide what a score by itself says of the chance of a click."""
 
 
+DATA = {
+    "simulated users": "Worlds of the lab, in which taste, features and order were put in: they tell whether a model "
+    "finds what is there. Two agents learn from the same log of random slates and then serve the same users with the "
+    "same random numbers; a seed is a world, a log and a training. Of a ground, the difference is of two leads: in "
+    "the world as it is, minus in the world without what the model was made for; what is left of the lead stands under "
+    "how it was measured. DLRM and DCNv2 pair each item with the clicks before it unless a claim says that histories "
+    "are the same, and they read how new an item is, which two towers do not.",
+    "the MovieLens sample": "Real ratings; what each user rated last is looked for among all films not yet rated that "
+    "have five ratings or more. The interval is over users, of means over training seeds.",
+    "larger real data": "Kept results of `python -m benchmarks.real_data`, which were not run again; their commits "
+    "stand in `benchmarks/results/real_data.csv`. Where the independent units are training seeds on one test set, the "
+    "interval says how trainings come out there, and not what other test users would say.",
+}
+"""What the claims were judged on, in the order of the report."""
+
+
 @dataclass(frozen=True)
 class Config:
     """What to run."""
@@ -147,12 +163,13 @@ def main() -> None:
     scores = pd.concat(parts, ignore_index=True)
     with counting("Real ratings") as count:
         real, negatives = real_claims(load_sample(), config.seeds, run.path / "ratings", config.num_workers, count)
-    claims = pd.concat([claims_table(scores, comparisons(config)), real, kept_claims()], ignore_index=True)
+    kinds = zip(DATA, (claims_table(scores, comparisons(config)), real, kept_claims()), strict=True)
+    claims = pd.concat([rows.assign(data=data) for data, rows in kinds], ignore_index=True)
     claims["p_holm"] = holm(claims["p_value"].to_numpy(float))
     run.write_table("scores", scores)
     run.write_table("negatives", negatives)
     path = run.write_table("claims", claims)
-    report = write_claims_report(run.path, claims, negatives, provenance)
+    report = write_claims_report(run.path, claims, negatives, DATA, provenance)
     _print(claims, negatives)
     console.print(f"tables: {path.parent}\nreport: [bold]{report}[/bold]")
 
@@ -181,7 +198,7 @@ def _print(claims: pd.DataFrame, negatives: pd.DataFrame) -> None:
         "Kinds of negatives on real ratings: quality beside the time of training",
         ("negatives", "NDCG@10", "HR@10", "seconds"),
         [
-            (row["agent"], f"{row['ndcg@10']:.4f}", f"{row['hr@10']:.4f}", f"{row['seconds']:.1f}")
+            (row["negatives"], f"{row['ndcg@10']:.4f}", f"{row['hr@10']:.4f}", f"{row['seconds']:.1f}")
             for row in negatives.to_dict("records")
         ],
     )

@@ -37,6 +37,15 @@ class Comparison:
         here = self._advantage(scores, self.world)
         return here if self.without is None else here - self._advantage(scores, self.without)
 
+    def measure(self, scores: "pd.DataFrame") -> str:
+        """What was subtracted from what; of a difference of leads, both of them."""
+        pair = (self.worse, self.better) if self.lower_is_better else (self.better, self.worse)
+        words = f"{pair[0]} minus {pair[1]}: {self.metric.partition('/')[2] or self.metric}"
+        if self.without is None:
+            return words
+        leads = (self._advantage(scores, world).mean() for world in (self.world, self.without))
+        return words + " ({:+.4f} here, {:+.4f} there)".format(*leads)
+
     def _advantage(self, scores: "pd.DataFrame", world: str) -> Float[A, " seeds"]:
         frozen = scores[(scores["world"] == world) & (scores["deployment"] == "frozen")]
         by_agent = frozen.pivot(index="seed", columns="agent", values=self.metric).sort_index()
@@ -50,7 +59,7 @@ def claims_table(scores: "pd.DataFrame", comparisons: Sequence[Comparison]) -> "
     """A row for each comparison: its difference with a 95% interval over seeds, and the verdict."""
     import pandas as pd
 
-    return pd.DataFrame([claim_row(c.claim, _where(c), _measure(c), c.differences(scores)) for c in comparisons])
+    return pd.DataFrame([claim_row(c.claim, _where(c), c.measure(scores), c.differences(scores)) for c in comparisons])
 
 
 def claim_row(
@@ -89,7 +98,3 @@ def _p_value(differences: Float[A, " units"]) -> float:
 
 def _where(comparison: Comparison) -> str:
     return comparison.world if comparison.without is None else f"{comparison.world} against {comparison.without}"
-
-
-def _measure(comparison: Comparison) -> str:
-    return f"{comparison.better} minus {comparison.worse}: {comparison.metric.partition('/')[2] or comparison.metric}"

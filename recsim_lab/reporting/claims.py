@@ -1,4 +1,4 @@
-"""The report of claims put to the test: verdicts, intervals, and what each kind of negatives costs."""
+"""The report of claims put to the test: verdicts by kind of data, intervals, and what each kind of negatives costs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,70 +6,53 @@ from typing import Any
 
 import pandas as pd
 
-from recsim_lab.reporting.blocks import KeyNumber, KeyNumbers, Section, Table
+from recsim_lab.reporting.blocks import Block, Details, Figure, KeyNumber, KeyNumbers, Section, Table
 from recsim_lab.reporting.figures.forest import forest
 from recsim_lab.reporting.report import Provenance, write_figure, write_report
-from recsim_lab.reporting.words import interval_words
+from recsim_lab.reporting.words import interval_words, listed
 
 ONLINE = "clicks_per_slate"
 
 
 def write_claims_report(
-    folder: Path, claims: pd.DataFrame, negatives: pd.DataFrame, provenance: Mapping[str, Any]
+    folder: Path, claims: pd.DataFrame, negatives: pd.DataFrame, texts: Mapping[str, str], provenance: Mapping[str, Any]
 ) -> Path:
     """Write `report.html` and `figures/` into the run's folder; returns the report's path.
 
-    `claims` is the table of `recsim_lab.evaluation.claims`, `negatives` has a row for each kind of negatives with
-    metrics and `seconds`; `provenance` is the content of the run's `config.json`.
+    `claims` is the table of `recsim_lab.evaluation.claims`, with each claim's kind of `data` and its `p_holm`;
+    `negatives` has a row for each kind of negatives with metrics and `seconds`. `texts` says of each kind of data what
+    it is; `provenance` is the content of the run's `config.json`.
     """
-    online = claims[claims["measure"].str.endswith(ONLINE)]
-    figure = forest(
-        [f"{row.claim} ({row.where.partition(':')[0]})" for row in online.itertuples()],
-        online["difference"].to_numpy(float),
-        online["low"].to_numpy(float),
-        online["high"].to_numpy(float),
-        "difference in clicks per slate",
-    )
-    write_figure(folder / "figures" / "claims.svg", figure)
-    counts = claims["verdict"].value_counts()
-    numbers = KeyNumbers(
-        tuple(
-            KeyNumber(f"{counts.get(verdict, 0)} of {len(claims)}", verdict, meaning)
-            for verdict, meaning in (
-                ("confirmed", "the 95% interval lies above zero"),
-                ("not confirmed", "the interval holds zero, or there is none"),
-                ("contradicted", "the interval lies below zero"),
-            )
-        )
-    )
+    by_data = {str(data): rows for data, rows in claims.groupby("data", sort=False)}
     path = folder / "report.html"
     write_report(
         path,
         "What a lecture says of its models, put to the test",
-        f"Of {len(claims)} claims {counts.get('confirmed', 0)} are confirmed, {counts.get('contradicted', 0)} "
-        "contradicted; the others could not be told from chance.",
+        listed(
+            [f"{_confirmed(rows)} of {len(rows)} comparisons confirm it on {data}" for data, rows in by_data.items()]
+        )
+        + f". Corrected for all {len(claims)} comparisons, {_confirmed(claims, corrected=True)} of "
+        f"{_confirmed(claims)} still do.",
         [
             Section(
-                "What it does to clicks",
-                "Two agents learn from the same log and then serve the same users with the same luck; each dot is the "
-                "mean difference over seeds of clicks per slate with its 95% interval, positive if the claim holds. "
-                "For a ground, it is the difference of two such differences: in the world as it is, minus in the world "
-                "without what the model was made for.",
-                (numbers, figure),
+                "What came out",
+                "Confirmed: the 95% interval of the difference lies above zero; contradicted: it lies below; not "
+                "confirmed: it holds zero, which says that the data are too few or the difference small, and not that "
+                "there is none. Each interval is of one comparison by itself: if no two models differed, about one in "
+                "forty comparisons would be confirmed and one in forty contradicted. `Holm p` is corrected for all "
+                "comparisons of this report, and alone stands beside a verdict that is lost by it.",
+                (KeyNumbers(tuple(_key_number(data, rows) for data, rows in by_data.items())),),
+                listed=False,
             ),
-            Section(
-                "All claims",
-                f"The intervals are of each claim by itself: of {len(claims)} claims that were false, one in forty "
-                "would be called confirmed by chance. `Holm p` is corrected for that. Where the independent units are "
-                "training seeds on one test set, the interval says how trainings come out there, and not what other "
-                "test users would say.",
-                (_claims_table(claims),),
+            *(
+                Section(data[:1].upper() + data[1:], texts[data], _blocks(folder, rows))
+                for data, rows in by_data.items()
             ),
             Section(
                 "Kinds of negatives",
-                "The same factor model on real ratings, trained against different negatives: quality, and what it "
-                "costs to train.",
-                (Table(negatives, "Means over training seeds.", {"seconds": ".1f", "ndcg@10": ".4f", "hr@10": ".4f"}),),
+                "The same matrix factorisation on the MovieLens sample, trained against different negatives. Its "
+                "settings were chosen with uniform ones, and the others were not tuned.",
+                (_negatives_table(negatives),),
             ),
         ],
         Provenance.of_run(provenance, provenance["config"]["seeds"]),
@@ -77,17 +60,66 @@ def write_claims_report(
     return path
 
 
-def _claims_table(claims: pd.DataFrame) -> Table:
+def _confirmed(claims: pd.DataFrame, corrected: bool = False) -> int:
+    held = claims["verdict"] == "confirmed"
+    return int((held & (claims["p_holm"] < 0.05)).sum() if corrected else held.sum())
+
+
+def _key_number(data: str, claims: pd.DataFrame) -> KeyNumber:
+    contradicted = int((claims["verdict"] == "contradicted").sum())
+    return KeyNumber(
+        f"{_confirmed(claims)} of {len(claims)}",
+        f"confirmed on {data}",
+        f"{_confirmed(claims, corrected=True)} of them corrected for all; {contradicted} contradicted",
+    )
+
+
+def _blocks(folder: Path, claims: pd.DataFrame) -> tuple[Block, ...]:
+    """The verdicts, how each was measured, and first a figure of those that are about clicks."""
+    told: tuple[Block, ...] = (_verdicts_table(claims), Details("How each was measured", (_measures_table(claims),)))
+    online = claims[claims["measure"].str.contains(ONLINE)]
+    return (_clicks_figure(folder, online), *told) if len(online) else told
+
+
+def _clicks_figure(folder: Path, online: pd.DataFrame) -> Figure:
+    figure = forest(
+        online["claim"].tolist(),
+        online["difference"].to_numpy(float),
+        online["low"].to_numpy(float),
+        online["high"].to_numpy(float),
+        "difference in clicks per slate",
+    )
+    write_figure(folder / "figures" / "claims.svg", figure)
+    return figure
+
+
+def _verdicts_table(claims: pd.DataFrame) -> Table:
+    alone = (claims["verdict"] != "not confirmed") & ~(claims["p_holm"] < 0.05)
     frame = pd.DataFrame(
         {
             "claim": claims["claim"],
-            "verdict": claims["verdict"],
-            "where": claims["where"],
-            "measured": claims["measure"],
+            "verdict": claims["verdict"] + alone.map({True: ", alone", False: ""}),
             "difference": claims["difference"],
             "95% interval": [interval_words(*ends, "+.4f") for ends in zip(claims["low"], claims["high"], strict=True)],
-            "Holm p": claims["p_holm"],
-            "independent units": claims["units"],
+            "Holm p": ["" if p != p else "<.001" if p < 0.001 else f"{p:.3f}" for p in claims["p_holm"]],
+            "over": claims["units"],
         }
     )
-    return Table(frame, "Positive differences speak for the claim.", {"difference": "+.4f", "Holm p": ".3f"})
+    return Table(
+        frame,
+        "Positive differences speak for the claim; intervals are over independent units of this number.",
+        {"difference": "+.4f"},
+    )
+
+
+def _measures_table(claims: pd.DataFrame) -> Table:
+    frame = claims[["claim", "where", "measure"]].rename(columns={"measure": "measured"})
+    return Table(frame, "What was subtracted from what, in the names of agents that every command takes.")
+
+
+def _negatives_table(negatives: pd.DataFrame) -> Table:
+    return Table(
+        negatives,
+        "Means over training seeds and users. Seconds are those of a training beside others, one for each process.",
+        {"seconds": ".1f", "ndcg@10": ".4f", "hr@10": ".4f"},
+    )

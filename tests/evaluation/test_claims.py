@@ -24,6 +24,7 @@ def test_a_comparison_is_paired_by_seed():
     assert comparison.differences(table) == pytest.approx([0.1, 0.2, -0.1])
     turned = Comparison("a beats b", "w", "a", "b", METRIC, lower_is_better=True)
     assert turned.differences(table) == pytest.approx([-0.1, -0.2, 0.1])
+    assert turned.measure(table) == "b minus a: clicks_per_slate"
 
 
 def test_a_ground_is_the_lead_that_goes_with_it():
@@ -31,7 +32,10 @@ def test_a_ground_is_the_lead_that_goes_with_it():
     ground = Comparison("x is a's ground", "w", "a", "b", METRIC, without="w:x=0")
     assert ground.differences(table) == pytest.approx([0.4 - 0.1, 0.5 - 0.1])
     (row,) = claims_table(table, [ground]).to_dict("records")
-    assert row["where"] == "w against w:x=0" and row["measure"] == "a minus b: clicks_per_slate"
+    assert (
+        row["where"] == "w against w:x=0"
+        and row["measure"] == "a minus b: clicks_per_slate (+0.4500 here, +0.1000 there)"
+    )
     assert row["units"] == "2 seeds"
 
 

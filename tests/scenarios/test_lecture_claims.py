@@ -10,8 +10,8 @@ from recsim_lab.datasets import Ratings, load_sample
 from recsim_lab.evaluation.claims import Comparison
 from recsim_lab.evaluation.statistics import holm
 from scenarios import lecture_claims
-from scenarios.lecture_claims import Config, comparisons, plans
-from scenarios.real_claims import FEWEST, NEGATIVES, WHERE, real_claims
+from scenarios.lecture_claims import DATA, Config, comparisons, plans
+from scenarios.real_claims import FEWEST, NEGATIVES, NO_MODEL, WHERE, real_claims
 
 KEPT = Path(__file__).parents[2] / "benchmarks" / "results" / "lecture_claims.csv"
 OPTIONS = (
@@ -121,6 +121,7 @@ def test_tables_and_report_are_there(tmp_path, monkeypatch, capsys):
     assert np.isfinite(claims["difference"]).all()
     page = (results / "report.html").read_text()
     assert page.count("<svg") == 1 and "taste" in page
+    assert all(f"confirmed on {data}" in page for data in DATA) and "How each was measured" in page
     assert "report.html" in capsys.readouterr().out
 
 
@@ -135,10 +136,10 @@ def test_real_claims_compare_the_same_users(tmp_path):
     next(tmp_path.rglob("*in-two/seed=0.json")).unlink()
     again, _ = claimed()
     assert told[8:] == [(8, 8)]  # the rest was kept
-    pd.testing.assert_frame_equal(again.drop(columns="claim"), claims.drop(columns="claim"))
+    pd.testing.assert_frame_equal(again.drop(columns="measure"), claims.drop(columns="measure"))  # which tells seconds
     num_users = ratings.with_min_ratings(FEWEST, FEWEST).num_users
     assert set(claims["units"]) == {f"{num_users} users"}
     for claim in ON_REAL_RATINGS:
         assert claims["claim"].str.startswith(claim).sum() == 1
-    assert list(negatives["agent"]) == list(NEGATIVES) and (negatives["seconds"] > 0).all()
+    assert list(negatives["negatives"]) == [*NEGATIVES, NO_MODEL] and (negatives["seconds"] > 0).all()
     assert ((negatives["hr@10"] >= negatives["ndcg@10"]) & (negatives["hr@10"] <= 1)).all()
