@@ -102,7 +102,7 @@ def _verdicts_table(claims: pd.DataFrame) -> Table:
             "difference": claims["difference"],
             "95% interval": [interval_words(*ends, "+.4f") for ends in zip(claims["low"], claims["high"], strict=True)],
             "Holm p": ["" if p != p else "<.001" if p < 0.001 else f"{p:.3f}" for p in claims["p_holm"]],
-            "over": claims["units"],
+            "over": claims["units"].str.removesuffix(" on one test set"),
         }
     )
     return Table(
