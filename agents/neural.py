@@ -155,15 +155,15 @@ class NetworkAgent(NetworkParameters, Scorer):
             if self.validation:
                 examples, held_out = examples.split(self.validation)
             objective = self._objective(log, network, slot_bias, examples)
-            validate = None
-            if held_out is not None and len(held_out):  # a few clicks have no tenth
+            network.known_users[1 + examples.users] = True
+            validate: Callable[[], float] | None = None
+            if self.judged_by is not None:
+                validate = partial(self._judged, network)
+            elif held_out is not None and len(held_out):  # a few clicks have no tenth
                 network.eval()
                 validate = held_out_loss(network, held_out, objective.of_held_out, self.batch_size, self.seed)
                 if not validate():  # no term at all, as of a click without a negative in its batch
                     validate = None
-            network.known_users[1 + examples.users] = True
-            if self.judged_by is not None:
-                validate = partial(self._judged, network)
             schedule = Schedule(
                 self.epochs if first else self.warm_epochs,
                 self.batch_size,
